@@ -1,5 +1,6 @@
-/* What the .proto declares of each call, as C data: one row a call, generated from the descriptor set at build time
- * (stubs/generator). The server dispatches by it, the stubs and the tests read it. Immutable; any thread. */
+/* What the .proto declares of each call, as C data: one row a call, generated from the descriptor
+ * set at build time (stubs/generator). The server dispatches by it, the stubs and the tests read
+ * it. Immutable; any thread. */
 #ifndef CHATSTORE_PROTO_CALL_H
 #define CHATSTORE_PROTO_CALL_H
 
@@ -9,20 +10,26 @@
 #include <stdint.h>
 
 /* As in options.proto, same numbers. */
-enum call_scope { CALL_SCOPE_DEFAULT = 1, CALL_SCOPE_CHAT = 2, CALL_SCOPE_ALL = 3, CALL_SCOPE_SERVER = 4 };
+enum call_scope {
+    CALL_SCOPE_DEFAULT = 1,
+    CALL_SCOPE_CHAT = 2,
+    CALL_SCOPE_ALL = 3,
+    CALL_SCOPE_SERVER = 4
+};
 enum call_access { CALL_ACCESS_READ = 1, CALL_ACCESS_WRITE = 2, CALL_ACCESS_ADMIN = 3 };
 enum call_cost { CALL_COST_POINT = 1, CALL_COST_SCAN = 2 };
 
 /* FieldRules of one request field; only fields that have rules are listed. */
 struct call_field_rule {
-    const ProtobufCFieldDescriptor *field; /* in the request, or in the element message of a repeated field */
+    const ProtobufCFieldDescriptor
+        *field; /* in the request, or in the element message of a repeated field */
     bool required;
     bool has_min;
     int64_t min;
-    const char *const *in;          /* NULL-terminated closed set, or NULL: any value */
+    const char *const *in; /* NULL-terminated closed set, or NULL: any value */
     bool has_default;
-    const char *default_text;       /* for string fields */
-    int64_t default_integer;        /* for integer and bool fields */
+    const char *default_text; /* for string fields */
+    int64_t default_integer;  /* for integer and bool fields */
 };
 
 struct call {
@@ -35,8 +42,9 @@ struct call {
     enum call_cost cost;
     const ProtobufCMessageDescriptor *request;
     const ProtobufCMessageDescriptor *response;
-    const char *const *merge_key;   /* NULL-terminated column names; empty unless declared */
-    const char *const *merge_order; /* NULL-terminated, each "column" or "column desc"; empty unless declared */
+    const char *const *merge_key; /* NULL-terminated column names; empty unless declared */
+    const char *const
+        *merge_order; /* NULL-terminated, each "column" or "column desc"; empty unless declared */
     const ProtobufCFieldDescriptor *each; /* repeated request field, or NULL */
     const struct call_field_rule *rules;
     size_t rule_count;
@@ -50,7 +58,8 @@ struct call {
 extern const struct call call_table[];
 extern const size_t call_table_count;
 
-/* The row of a method, given whole ("/chatstore.v1.UserService/GetChatUser"); NULL if there is none. */
+/* The row of a method, given whole ("/chatstore.v1.UserService/GetChatUser"); NULL if there is
+ * none. */
 const struct call *call_find(const char *method);
 
 /* The row of an rpc given by its bare name or "Service/Name" or whole; NULL if there is none. */
