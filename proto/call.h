@@ -62,7 +62,9 @@ extern const size_t call_table_count;
  * none. */
 const struct call *call_find(const char *method);
 
-/* The row of an rpc given by its bare name or "Service/Name" or whole; NULL if there is none. */
+/* The row of an rpc given by its bare name ("GetChatUser"), with its service
+ * ("UserService/GetChatUser", "chatstore.v1.UserService/GetChatUser") or whole; NULL if there is
+ * none. */
 const struct call *call_find_by_name(const char *name);
 
 #endif

@@ -1,0 +1,106 @@
+"""The named SQL blocks of service/sql/*.sql: read, and checked against the contract.
+
+"-- name: RpcName" starts the block of a call; it ends at the next one. Comments are dropped.
+":param" names a request field, or a field of the element of the call's `each`. A name in braces
+("cache_{cache_type}") takes its text from a request field with a closed set of values.
+"""
+
+import re
+from dataclasses import dataclass
+
+NAME = re.compile(r"--\s*name:\s*(\S+)\s*$")
+TOKEN = re.compile(r"""
+    (?P<string>'(?:[^']|'')*'|"(?:[^"]|"")*")
+  | (?P<comment>--[^\n]*|/\*.*?\*/)
+  | :(?P<param>[A-Za-z_][A-Za-z0-9_]*)
+  | \{(?P<hole>[^}\n]*)\}
+""", re.VERBOSE | re.DOTALL)
+
+
+@dataclass
+class Block:
+    call: object
+    place: tuple
+    text: str
+
+
+def read_blocks(paths, contract, problems):
+    """The blocks by call name."""
+    calls = {call.name: call for call in contract.calls}
+    blocks = {}
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        for name, line, body in _split(path, lines, problems):
+            place = (path, line)
+            if name not in calls:
+                problems.add(place, f"block {name} names no rpc of the contract")
+            elif name in blocks:
+                first = ":".join(map(str, blocks[name].place))
+                problems.add(place, f"{name} has a second block; the first is at {first}")
+            else:
+                blocks[name] = Block(calls[name], place, _check_body(calls[name], path, line, body, problems))
+    _check_complete(calls, blocks, problems)
+    return blocks
+
+
+def _split(path, lines, problems):
+    """(name, line number of the name, body) of each block of a file."""
+    starts = [(i, match.group(1)) for i, text in enumerate(lines) if (match := NAME.match(text))]
+    ends = [i for i, _ in starts[1:]] + [len(lines)]
+    for i, text in enumerate(lines[:starts[0][0] if starts else len(lines)]):
+        if text.strip() and not text.lstrip().startswith("--"):
+            problems.add((path, i + 1), 'SQL before the first "-- name: RpcName"')
+    return [(name, start + 1, "\n".join(lines[start + 1:end]))
+            for (start, name), end in zip(starts, ends)]
+
+
+def _check_body(call, path, name_line, body, problems):
+    """The block's text without comments and empty lines."""
+    def visit(match):
+        place = (path, name_line + 1 + body.count("\n", 0, match.start()))
+        if match.group("comment"):
+            return " "
+        if match.group("param") and not _known_fields(call).get(match.group("param")):
+            problems.add(place, f"{call.name}: :{match.group('param')} is no field of {_whose(call)}")
+        if match.group("hole") is not None:
+            _check_hole(call, match.group("hole"), place, problems)
+        return match.group(0)
+
+    text = "\n".join(filter(None, (line.rstrip() for line in TOKEN.sub(visit, body).splitlines())))
+    if not text:
+        problems.add((path, name_line), f"the block of {call.name} is empty")
+    return text
+
+
+def _element(call):
+    field = call.request.find(call.options.each) if call.options and call.options.each else None
+    return field.message if field else None
+
+
+def _known_fields(call):
+    element = _element(call)
+    return {field.name: field for field in call.request.fields + (element.fields if element else [])}
+
+
+def _whose(call):
+    element = _element(call)
+    return call.request.name + (f" or {element.name}" if element else "")
+
+
+def _check_hole(call, name, place, problems):
+    field = call.request.find(name)
+    if field is None or field.rules is None or not getattr(field.rules, "in"):
+        problems.add(place, f"{call.name}: {{{name}}} is no field of {call.request.name} "
+                     "with a closed set of values (rules.in)")
+
+
+def _check_complete(calls, blocks, problems):
+    for name, call in calls.items():
+        if call.options is None:
+            continue
+        needs_block = call.option("scope") != "SERVER"
+        if needs_block and name not in blocks:
+            problems.add(call.place, f"rpc {name} has no SQL block (-- name: {name})")
+        if not needs_block and name in blocks:
+            problems.add(blocks[name].place, f"{name} has SCOPE_SERVER: it reads no source and has no SQL block")
