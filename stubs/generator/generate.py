@@ -81,7 +81,7 @@ def parse_arguments():
     parser.add_argument("--proto-dir", required=True, help="folder of the .proto files, for error texts")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("sql", nargs="*", help="SQL files")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main():
