@@ -34,7 +34,7 @@ UPDATE chat_users SET metadata = :metadata, updated_at = CURRENT_TIMESTAMP
 WHERE chat_id = :chat_id AND user_id = :user_id;
 
 -- name: GetUserChats
+-- CROSS JOIN: the few chats are the outer loop, the many users are found by their key and never scanned.
 SELECT i.chat_id, i.title, i.username, i.type, i.is_forum, i.created_at, i.updated_at
-FROM chat_users u CROSS JOIN chat_info i ON i.chat_id = u.chat_id
-WHERE u.user_id = :user_id
+FROM chat_info i CROSS JOIN chat_users u ON u.chat_id = i.chat_id AND u.user_id = :user_id
 ORDER BY i.chat_id;
