@@ -1,4 +1,4 @@
-#include "check.h"
+#include "nng_check.h"
 
 #include <mbedtls/sha512.h>
 #include <nng/nng.h>

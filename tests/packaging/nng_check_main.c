@@ -1,4 +1,4 @@
-#include "check.h"
+#include "nng_check.h"
 
 int main(void)
 {

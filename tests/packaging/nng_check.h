@@ -1,6 +1,6 @@
 /* Proves that the nng that the build found carries what chatstore stands on. */
-#ifndef CHATSTORE_PACKAGING_NNG_CHECK_H
-#define CHATSTORE_PACKAGING_NNG_CHECK_H
+#ifndef CHATSTORE_TESTS_PACKAGING_NNG_CHECK_H
+#define CHATSTORE_TESTS_PACKAGING_NNG_CHECK_H
 
 /* Sends one request over a unix socket and takes its reply, sets up TLS 1.3 and a SHA-512.
  * Returns 0, or 1 after printing what failed to standard error. Any thread; once at a time. */
