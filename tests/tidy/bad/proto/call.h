@@ -1,0 +1,1 @@
+#include "pool/source.h" /* tidy: include-direction */

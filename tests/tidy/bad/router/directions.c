@@ -1,0 +1,3 @@
+/* The router knows sources by name and number only. */
+#include "../pool/source.h" /* tidy: include-direction */
+#include <sqlite3.h>        /* tidy: library-include */
