@@ -1,0 +1,121 @@
+#include "buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void buffer_init(struct buffer *buffer, void *start, size_t room_bytes, size_t bytes_max)
+{
+    *buffer = (struct buffer){.data = start, .room_bytes = room_bytes, .bytes_max = bytes_max};
+}
+
+void buffer_fini(struct buffer *buffer)
+{
+    if (buffer->on_heap)
+        free(buffer->data);
+    *buffer = (struct buffer){0};
+}
+
+static bool grow(struct buffer *buffer, size_t bytes)
+{
+    size_t wanted = buffer->bytes + bytes;
+    if (buffer->fault != BUFFER_OK)
+        return false;
+    if (wanted > buffer->bytes_max) {
+        buffer->fault = BUFFER_FULL;
+        return false;
+    }
+    size_t room = buffer->room_bytes * 2 < 1024 ? 1024 : buffer->room_bytes * 2;
+    if (room < wanted)
+        room = wanted;
+    uint8_t *data = realloc(buffer->on_heap ? buffer->data : NULL, room);
+    if (!data) {
+        buffer->fault = BUFFER_NO_MEMORY;
+        return false;
+    }
+    if (!buffer->on_heap && buffer->bytes > 0)
+        memcpy(data, buffer->data, buffer->bytes);
+    buffer->data = data;
+    buffer->room_bytes = room;
+    buffer->on_heap = true;
+    return true;
+}
+
+uint8_t *buffer_reserve(struct buffer *buffer, size_t bytes)
+{
+    if (buffer->room_bytes - buffer->bytes < bytes && !grow(buffer, bytes))
+        return NULL;
+    return buffer->data + buffer->bytes;
+}
+
+void buffer_append(struct buffer *buffer, const void *data, size_t bytes)
+{
+    uint8_t *at = buffer_reserve(buffer, bytes);
+    if (at && bytes > 0) {
+        memcpy(at, data, bytes);
+        buffer->bytes += bytes;
+    }
+}
+
+size_t wire_varint_bytes(uint64_t value)
+{
+    size_t bytes = 1;
+    for (; value >= 0x80; value >>= 7)
+        bytes++;
+    return bytes;
+}
+
+uint8_t *wire_put_varint(uint8_t *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+void buffer_varint(struct buffer *buffer, uint64_t value)
+{
+    uint8_t *at = buffer_reserve(buffer, 10);
+    if (at)
+        buffer->bytes += (size_t)(wire_put_varint(at, value) - at);
+}
+
+void buffer_fixed64(struct buffer *buffer, uint64_t value)
+{
+    uint8_t bytes[8];
+    for (unsigned i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    buffer_append(buffer, bytes, sizeof bytes);
+}
+
+void buffer_string(struct buffer *buffer, const void *text, size_t bytes)
+{
+    uint8_t *at = buffer_reserve(buffer, bytes + 10);
+    if (!at)
+        return;
+    uint8_t *end = wire_put_varint(at, bytes);
+    if (bytes > 0)
+        memcpy(end, text, bytes);
+    buffer->bytes += (size_t)(end - at) + bytes;
+}
+
+size_t buffer_open_length(struct buffer *buffer)
+{
+    if (buffer_reserve(buffer, 1))
+        buffer->bytes++;
+    return buffer->bytes;
+}
+
+void buffer_close_length(struct buffer *buffer, size_t mark)
+{
+    if (buffer->fault != BUFFER_OK)
+        return;
+    size_t bytes = buffer->bytes - mark;
+    size_t extra = wire_varint_bytes(bytes) - 1; /* one byte was left for the length */
+    if (extra > 0) {
+        if (!buffer_reserve(buffer, extra))
+            return;
+        memmove(buffer->data + mark + extra, buffer->data + mark, bytes);
+        buffer->bytes += extra;
+    }
+    wire_put_varint(buffer->data + mark - 1, bytes);
+}

@@ -1,0 +1,360 @@
+#include "encode.h"
+
+#include "log.h"
+#include "timestamp.h"
+#include "utf8.h"
+
+#include "google/protobuf/timestamp.pb-c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES_MAX = 64, SORT_COLUMNS_MAX = 8 };
+
+struct encode_column {
+    const ProtobufCFieldDescriptor *field;
+    const ProtobufCFieldDescriptor
+        *nested;     /* the row's field that holds the message of `field`, or NULL: the row */
+    bool keeps_zero; /* zero is written: the field has presence or is repeated */
+};
+
+struct sort_column {
+    int number;
+    bool descending;
+};
+
+struct encode_plan {
+    const ProtobufCFieldDescriptor *answer_field; /* field 1 of the response */
+    bool repeated;
+    bool rows_are_messages; /* else the columns are the response's own fields */
+    struct sort_column key[SORT_COLUMNS_MAX], order[SORT_COLUMNS_MAX];
+    size_t key_count, order_count;
+    int column_count;
+    struct encode_column columns[];
+};
+
+/* ---- Planning ---- */
+
+static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *message,
+                                                  const char *name)
+{
+    return protobuf_c_message_descriptor_get_field_by_name(message, name);
+}
+
+/* "media.file_id" is file_id in the row's message field media. */
+static bool plan_column(struct encode_column *column, const ProtobufCMessageDescriptor *row,
+                        const char *name)
+{
+    const char *dot = strchr(name, '.');
+    if (dot) {
+        char outer[NAME_BYTES_MAX];
+        size_t bytes = (size_t)(dot - name);
+        if (bytes >= sizeof outer)
+            return false;
+        memcpy(outer, name, bytes);
+        outer[bytes] = '\0';
+        column->nested = find_field(row, outer);
+        if (!column->nested || column->nested->type != PROTOBUF_C_TYPE_MESSAGE)
+            return false;
+        row = column->nested->descriptor;
+        name = dot + 1;
+    }
+    column->field = find_field(row, name);
+    if (!column->field)
+        return false;
+    column->keeps_zero = (column->field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 ||
+                         column->field->label == PROTOBUF_C_LABEL_REPEATED;
+    return true;
+}
+
+/* Each name is "column" or "column desc". False: no column is called so. */
+static bool plan_sort(struct sort_column *sort, size_t *count_out, const char *const *names,
+                      sqlite3_stmt *stmt)
+{
+    *count_out = 0;
+    for (; *names && *count_out < SORT_COLUMNS_MAX; names++) {
+        size_t bytes = strcspn(*names, " ");
+        int number = sqlite3_column_count(stmt) - 1;
+        for (; number >= 0; number--) {
+            const char *column = sqlite3_column_name(stmt, number);
+            if (strncmp(column, *names, bytes) == 0 && column[bytes] == '\0')
+                break;
+        }
+        if (number < 0)
+            return false;
+        sort[(*count_out)++] = (struct sort_column){number, strcmp(*names + bytes, " desc") == 0};
+    }
+    return true;
+}
+
+struct encode_plan *encode_plan_new(const struct call *call, sqlite3_stmt *stmt,
+                                    const char **unknown_out)
+{
+    int count = sqlite3_column_count(stmt);
+    struct encode_plan *plan = calloc(1, sizeof *plan + (size_t)count * sizeof *plan->columns);
+    *unknown_out = NULL;
+    if (!plan)
+        return NULL;
+    plan->answer_field = protobuf_c_message_descriptor_get_field(call->response, 1);
+    plan->repeated = plan->answer_field->label == PROTOBUF_C_LABEL_REPEATED;
+    plan->rows_are_messages = plan->answer_field->type == PROTOBUF_C_TYPE_MESSAGE;
+    plan->column_count = count;
+    const ProtobufCMessageDescriptor *row =
+        plan->rows_are_messages ? plan->answer_field->descriptor : call->response;
+    for (int i = 0; i < count && !*unknown_out; i++) {
+        if (!plan_column(&plan->columns[i], row, sqlite3_column_name(stmt, i)))
+            *unknown_out = sqlite3_column_name(stmt, i);
+    }
+    if (!*unknown_out && (!plan_sort(plan->key, &plan->key_count, call->merge_key, stmt) ||
+                          !plan_sort(plan->order, &plan->order_count, call->merge_order, stmt)))
+        *unknown_out = "of merge_key or merge_order";
+    if (*unknown_out) {
+        free(plan);
+        return NULL;
+    }
+    return plan;
+}
+
+void encode_plan_free(struct encode_plan *plan)
+{
+    free(plan);
+}
+
+/* ---- Encoding ---- */
+
+static void put_key(struct buffer *out, const ProtobufCFieldDescriptor *field, enum wire_type type)
+{
+    buffer_varint(out, wire_key(field->id, type));
+}
+
+static void put_integer(struct buffer *out, const struct encode_column *column, int64_t value)
+{
+    if (value != 0 || column->keeps_zero) {
+        put_key(out, column->field, WIRE_VARINT);
+        buffer_varint(out, (uint64_t)value);
+    }
+}
+
+static void put_double(struct buffer *out, const struct encode_column *column, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (bits != 0 || column->keeps_zero) {
+        put_key(out, column->field, WIRE_FIXED64);
+        buffer_fixed64(out, bits);
+    }
+}
+
+/* Old files may hold anything; protobuf's readers refuse a whole frame for one bad byte, so each
+ * becomes U+FFFD. */
+static void put_mended_text(struct buffer *out, const char *text, size_t bytes)
+{
+    size_t mark = buffer_open_length(out);
+    while (bytes > 0) {
+        size_t valid = utf8_valid_bytes(text, bytes);
+        buffer_append(out, text, valid);
+        if (valid < bytes) {
+            buffer_append(out, "\xef\xbf\xbd", 3);
+            valid++;
+        }
+        text += valid;
+        bytes -= valid;
+    }
+    buffer_close_length(out, mark);
+}
+
+static void put_text(struct buffer *out, const struct encode_column *column, sqlite3_stmt *stmt,
+                     int number)
+{
+    const char *text = (const char *)sqlite3_column_text(stmt, number);
+    size_t bytes = (size_t)sqlite3_column_bytes(stmt, number);
+    if (!text) { /* not NULL, so there was no memory for it */
+        out->fault = BUFFER_NO_MEMORY;
+        return;
+    }
+    if (bytes == 0 && !column->keeps_zero)
+        return;
+    put_key(out, column->field, WIRE_LENGTH);
+    if (utf8_valid_bytes(text, bytes) == bytes)
+        buffer_string(out, text, bytes);
+    else
+        put_mended_text(out, text, bytes);
+}
+
+static void put_timestamp(struct buffer *out, const struct encode_column *column,
+                          sqlite3_stmt *stmt, int number)
+{
+    static struct log_limit limit = {.burst = 1};
+    int64_t seconds = 0;
+    int32_t nanos = 0;
+    if (sqlite3_column_type(stmt, number) == SQLITE_INTEGER) {
+        seconds = sqlite3_column_int64(stmt, number); /* Unix seconds */
+    } else {
+        const char *text = (const char *)sqlite3_column_text(stmt, number);
+        if (!text ||
+            !timestamp_parse(text, (size_t)sqlite3_column_bytes(stmt, number), &seconds, &nanos)) {
+            log_limited(&limit, LOG_WARN,
+                        "column %s holds \"%.40s\", which is no timestamp: answered as absent",
+                        sqlite3_column_name(stmt, number), text ? text : "");
+            return;
+        }
+    }
+    if (seconds < TIMESTAMP_SECONDS_MIN || seconds > TIMESTAMP_SECONDS_MAX)
+        return;
+    put_key(out, column->field, WIRE_LENGTH);
+    size_t mark = buffer_open_length(out);
+    if (seconds != 0) {
+        buffer_varint(out, wire_key(1, WIRE_VARINT));
+        buffer_varint(out, (uint64_t)seconds);
+    }
+    if (nanos != 0) {
+        buffer_varint(out, wire_key(2, WIRE_VARINT));
+        buffer_varint(out, (uint64_t)nanos);
+    }
+    buffer_close_length(out, mark);
+}
+
+static void put_column(struct buffer *out, const struct encode_column *column, sqlite3_stmt *stmt,
+                       int number)
+{
+    switch (column->field->type) {
+    case PROTOBUF_C_TYPE_STRING:
+        put_text(out, column, stmt, number);
+        break;
+    case PROTOBUF_C_TYPE_BOOL:
+        put_integer(out, column, sqlite3_column_int64(stmt, number) != 0);
+        break;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        put_double(out, column, sqlite3_column_double(stmt, number));
+        break;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        put_timestamp(out, column, stmt, number);
+        break;
+    default:
+        put_integer(out, column, sqlite3_column_int64(stmt, number));
+    }
+}
+
+/* The columns of one nested message, which stand side by side; absent when all are NULL. Returns
+ * the next column. */
+static int put_nested(struct buffer *out, const struct encode_plan *plan, sqlite3_stmt *stmt,
+                      int number)
+{
+    const ProtobufCFieldDescriptor *nested = plan->columns[number].nested;
+    size_t start = out->bytes;
+    bool present = false;
+    put_key(out, nested, WIRE_LENGTH);
+    size_t mark = buffer_open_length(out);
+    for (; number < plan->column_count && plan->columns[number].nested == nested; number++) {
+        if (sqlite3_column_type(stmt, number) == SQLITE_NULL)
+            continue;
+        present = true;
+        put_column(out, &plan->columns[number], stmt, number);
+    }
+    if (present)
+        buffer_close_length(out, mark);
+    else
+        out->bytes = start;
+    return number;
+}
+
+static void put_columns(struct buffer *out, const struct encode_plan *plan, sqlite3_stmt *stmt)
+{
+    for (int i = 0; i < plan->column_count;) {
+        if (plan->columns[i].nested) {
+            i = put_nested(out, plan, stmt, i);
+            continue;
+        }
+        if (sqlite3_column_type(stmt, i) != SQLITE_NULL)
+            put_column(out, &plan->columns[i], stmt, i);
+        i++;
+    }
+}
+
+/* ---- Bytes that identify and order rows of several sources ---- */
+
+static void sort_byte(struct buffer *out, uint8_t byte, uint8_t flip)
+{
+    byte ^= flip;
+    buffer_append(out, &byte, 1);
+}
+
+/* SQLite's order of values: NULL, numbers, texts, blobs. A NUL byte is followed by 255, the end is
+ * two NULs. */
+static void sort_value(struct buffer *out, sqlite3_stmt *stmt, const struct sort_column *sort)
+{
+    uint8_t flip = sort->descending ? 0xff : 0;
+    int type = sqlite3_column_type(stmt, sort->number);
+    if (type == SQLITE_NULL) {
+        sort_byte(out, 0, flip);
+    } else if (type == SQLITE_INTEGER || type == SQLITE_FLOAT) {
+        uint64_t value = (uint64_t)sqlite3_column_int64(stmt, sort->number) ^ (1ULL << 63);
+        sort_byte(out, 1, flip);
+        for (int shift = 56; shift >= 0; shift -= 8)
+            sort_byte(out, (uint8_t)(value >> shift), flip);
+    } else {
+        const uint8_t *bytes = sqlite3_column_blob(stmt, sort->number);
+        int count = sqlite3_column_bytes(stmt, sort->number);
+        sort_byte(out, type == SQLITE_TEXT ? 2 : 3, flip);
+        for (int i = 0; i < count; i++) {
+            sort_byte(out, bytes[i], flip);
+            if (bytes[i] == 0)
+                sort_byte(out, 255, flip);
+        }
+        sort_byte(out, 0, flip);
+        sort_byte(out, 0, flip);
+    }
+}
+
+static void mark_row(struct answer *answer, const struct encode_plan *plan, sqlite3_stmt *stmt,
+                     size_t row_at)
+{
+    if (answer->row_count == answer->rows_room) {
+        size_t room = answer->rows_room * 2 + 16;
+        struct answer_row *rows = reallocarray(answer->rows, room, sizeof *rows);
+        if (!rows) {
+            answer->keys.fault = BUFFER_NO_MEMORY;
+            return;
+        }
+        answer->rows = rows;
+        answer->rows_room = room;
+    }
+    size_t key_at = answer->keys.bytes;
+    for (size_t i = 0; i < plan->key_count; i++)
+        sort_value(&answer->keys, stmt, &plan->key[i]);
+    size_t order_at = answer->keys.bytes;
+    for (size_t i = 0; i < plan->order_count; i++)
+        sort_value(&answer->keys, stmt, &plan->order[i]);
+    answer->rows[answer->row_count++] =
+        (struct answer_row){.row_at = (uint32_t)row_at,
+                            .row_bytes = (uint32_t)(answer->payload.bytes - row_at),
+                            .key_at = (uint32_t)key_at,
+                            .key_bytes = (uint32_t)(order_at - key_at),
+                            .order_at = (uint32_t)order_at,
+                            .order_bytes = (uint32_t)(answer->keys.bytes - order_at)};
+}
+
+bool encode_row(const struct encode_plan *plan, sqlite3_stmt *stmt, struct answer *answer)
+{
+    struct buffer *out = &answer->payload;
+    size_t row_at = out->bytes;
+    if (plan->rows_are_messages) {
+        put_key(out, plan->answer_field, WIRE_LENGTH);
+        size_t mark = buffer_open_length(out);
+        put_columns(out, plan, stmt);
+        buffer_close_length(out, mark);
+    } else {
+        put_columns(out, plan, stmt);
+    }
+    if (answer->mark_rows)
+        mark_row(answer, plan, stmt, row_at);
+    return plan->repeated;
+}
+
+void encode_changed_rows(struct answer *answer, int64_t changed_rows)
+{
+    if (changed_rows != 0) {
+        buffer_varint(&answer->payload, wire_key(1, WIRE_VARINT));
+        buffer_varint(&answer->payload, (uint64_t)changed_rows);
+    }
+}

@@ -1,0 +1,19 @@
+#include "pool.h"
+
+int pool_start(struct pool *pool, unsigned reader_threads, unsigned writer_threads)
+{
+    /* Readers run scans: they give way to the threads that answer point reads. */
+    int error = workers_start("cs-reader", reader_threads, 5, &pool->readers);
+    if (error != 0)
+        return error;
+    error = workers_start("cs-writer", writer_threads, 0, &pool->writers);
+    if (error != 0)
+        workers_stop(pool->readers);
+    return error;
+}
+
+void pool_stop(struct pool *pool)
+{
+    workers_stop(pool->readers);
+    workers_stop(pool->writers);
+}

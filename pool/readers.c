@@ -1,0 +1,261 @@
+/* The reader side of a source: borrowing connections, waiting for them, giving them back. */
+#include "clock.h"
+#include "pool.h"
+#include "source_ops.h"
+
+enum {
+    SWEEP_MS = 20,         /* between looks at whether somebody has waited too long */
+    STEPS_NOW_MAX = 50000, /* effort of a read on the thread that received it: some 1 ms */
+};
+
+static void read_task_run(struct task *task);
+
+static bool is_scan(const struct job *job)
+{
+    return job->call->cost == CALL_COST_SCAN;
+}
+
+/* Scans may not take the last connections, so that they never hold up point reads. */
+static bool may_borrow(const struct source *source, const struct job *job)
+{
+    unsigned kept = source->config.pool_size > 2 ? 2 : source->config.pool_size - 1;
+    return !is_scan(job) || source->scans_busy < source->config.pool_size - kept;
+}
+
+/* With the lock held: hand a free connection, or room for a new one, to those who wait. */
+static struct job *next_waiting(struct source *source)
+{
+    bool room = source->idle || source->readers_open < source->config.pool_size;
+    for (int kind = 0; room && kind < WAITING_KINDS; kind++) {
+        struct job *job = source->waiting[kind].first;
+        if (job && may_borrow(source, job))
+            return job_queue_pop(&source->waiting[kind]);
+    }
+    return NULL;
+}
+
+/* With the lock held: the caller has checked that there is a connection or room for one. A NULL
+ * connection afterwards means that the job's thread is to open it. */
+static void borrow(struct source *source, struct job *job)
+{
+    job->source = source;
+    job->connection = source->idle;
+    if (source->idle) {
+        source->idle = source->idle->next;
+        source->counters.reused++;
+    } else {
+        source->readers_open++;
+    }
+    source->readers_busy++;
+    source->scans_busy += is_scan(job);
+    source->counters.borrowed++;
+}
+
+/* Give the connection back (NULL: it could not be opened) and start whoever waits for it. */
+static void release(struct source *source, struct job *job)
+{
+    struct connection *unfit = NULL;
+    pthread_mutex_lock(&source->lock);
+    if (!job->connection) {
+        source->readers_open--;
+    } else if (job->connection->generation != source->generation || source->closing) {
+        unfit = job->connection;
+        source->readers_open--;
+    } else {
+        job->connection->next = source->idle;
+        source->idle = job->connection;
+    }
+    job->connection = NULL;
+    source->readers_busy--;
+    source->scans_busy -= is_scan(job);
+    struct job *next = source->state == SOURCE_UP ? next_waiting(source) : NULL;
+    if (next)
+        borrow(source, next);
+    if (source->readers_busy == 0)
+        pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+    if (unfit)
+        source->ops->disconnect(unfit);
+    if (next)
+        workers_post(source->pool->readers, &next->task);
+}
+
+/* The kind's reason takes the source down and becomes, with its name, the job's answer. */
+static void broken(struct source *source, uint64_t generation, struct job *job)
+{
+    source_fail(source, generation, &job->status);
+    source_set_broken_status(source, &job->status, &job->status);
+}
+
+bool source_read_now(struct source *source, struct job *job)
+{
+    pthread_mutex_lock(&source->lock);
+    if (source->state != SOURCE_UP) {
+        bool finished = source->state == SOURCE_DOWN || source->closing;
+        if (finished)
+            source_set_down_status(source, &job->status);
+        pthread_mutex_unlock(&source->lock);
+        return finished;
+    }
+    if (!source->idle || !may_borrow(source, job)) {
+        pthread_mutex_unlock(&source->lock);
+        return false;
+    }
+    borrow(source, job);
+    pthread_mutex_unlock(&source->lock);
+    enum outcome outcome = source->ops->read(job->connection, job, STEPS_NOW_MAX);
+    uint64_t generation = job->connection->generation;
+    release(source, job);
+    if (outcome == OUTCOME_DONE || outcome == OUTCOME_BROKEN)
+        source->counters.reads++;
+    else
+        answer_reset(job->answer);
+    if (outcome == OUTCOME_BROKEN)
+        broken(source, generation, job);
+    return outcome == OUTCOME_DONE || outcome == OUTCOME_BROKEN;
+}
+
+/* With the lock held: false and a status if the job must be refused. */
+static bool admit_read(struct source *source, struct job *job, bool *borrowed_out)
+{
+    if (source->state != SOURCE_UP || source->closing) {
+        source_set_down_status(source, &job->status);
+        return false;
+    }
+    bool room = source->idle || source->readers_open < source->config.pool_size;
+    *borrowed_out = room && may_borrow(source, job);
+    if (*borrowed_out) {
+        borrow(source, job);
+        return true;
+    }
+    struct job_queue *waiting = &source->waiting[is_scan(job) ? WAITING_SCAN : WAITING_POINT];
+    if (waiting->count >= source->config.read_queue_max) {
+        source->counters.refusals++;
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %u calls wait for one of its %u connections already "
+                   "(read_queue_max); try again later",
+                   source->config.name, waiting->count, source->config.pool_size);
+        return false;
+    }
+    job->wait_until_ms = clock_now_ms() + source->config.timeout_ms;
+    job_queue_push(waiting, job);
+    source->counters.waits++;
+    if (!source->sweeping) {
+        source->sweeping = true;
+        workers_post_at(source->pool->writers, &source->sweep_task, clock_now_ms() + SWEEP_MS);
+    }
+    return true;
+}
+
+void readers_submit(struct source *source, struct job *job)
+{
+    bool borrowed = false;
+    job->task.fn = read_task_run;
+    job->source = source;
+    job->busy_tries = 0;
+    pthread_mutex_lock(&source->lock);
+    bool admitted = admit_read(source, job, &borrowed);
+    pthread_mutex_unlock(&source->lock);
+    if (!admitted)
+        job->done(job);
+    else if (borrowed)
+        workers_post(source->pool->readers, &job->task);
+}
+
+static int64_t busy_delay_ms(unsigned tries)
+{
+    int64_t delay_ms = (int64_t)SOURCE_BUSY_MS_MIN << (tries < 5 ? tries : 5);
+    return delay_ms < SOURCE_BUSY_MS_MAX ? delay_ms : SOURCE_BUSY_MS_MAX;
+}
+
+/* A read that met another process's lock: again after a while, until its time is over. True: it
+ * will run again. */
+static bool read_again(struct source *source, struct job *job)
+{
+    int64_t now_ms = clock_now_ms();
+    answer_reset(job->answer);
+    if (job->busy_tries == 0)
+        job->wait_until_ms = now_ms + source->config.timeout_ms;
+    if (now_ms >= job->deadline_ms || now_ms >= job->wait_until_ms || source->closing) {
+        source_set_locked_status(source, job, &job->status);
+        return false;
+    }
+    workers_post_at(source->pool->readers, &job->task, now_ms + busy_delay_ms(job->busy_tries++));
+    return true;
+}
+
+static void read_task_run(struct task *task)
+{
+    struct job *job = (struct job *)((char *)task - offsetof(struct job, task));
+    struct source *source = job->source;
+    enum outcome outcome = OUTCOME_BROKEN;
+    uint64_t generation;
+    if (!job->connection) {
+        pthread_mutex_lock(&source->lock);
+        generation = source->generation;
+        pthread_mutex_unlock(&source->lock);
+        job->connection = source->ops->connect(source, CONNECTION_READER, &job->status);
+        if (job->connection) {
+            job->connection->generation = generation;
+            source->counters.opened++;
+        }
+    }
+    if (job->connection) {
+        generation = job->connection->generation;
+        outcome = source->ops->read(job->connection, job, 0);
+    }
+    if (outcome == OUTCOME_BUSY && read_again(source, job))
+        return;
+    source->counters.reads++;
+    release(source, job);
+    if (outcome == OUTCOME_BROKEN)
+        broken(source, generation, job);
+    job->done(job);
+}
+
+/* With the lock held: move those whose time is over from `queue` to `late`. */
+static void take_late(struct source *source, struct job_queue *queue, struct job_queue *late)
+{
+    int64_t now_ms = clock_now_ms();
+    struct job_queue kept;
+    job_queue_init(&kept);
+    for (struct job *job; (job = job_queue_pop(queue)) != NULL;) {
+        if (now_ms < job->deadline_ms && now_ms < job->wait_until_ms) {
+            job_queue_push(&kept, job);
+            continue;
+        }
+        source->counters.refusals++;
+        if (now_ms >= job->deadline_ms)
+            status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+                       "source %s: %s waited for a connection until its deadline",
+                       source->config.name, job->call->name);
+        else
+            status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                       "source %s: none of its %u connections (pool-size) became free within %u ms "
+                       "(timeout); try again later or raise pool-size",
+                       source->config.name, source->config.pool_size, source->config.timeout_ms);
+        job_queue_push(late, job);
+    }
+    job_queue_append(queue, &kept);
+}
+
+void readers_sweep_task_run(struct task *task)
+{
+    struct source *source = (struct source *)((char *)task - offsetof(struct source, sweep_task));
+    struct job_queue late;
+    job_queue_init(&late);
+    pthread_mutex_lock(&source->lock);
+    unsigned waiting = 0;
+    for (int kind = 0; kind < WAITING_KINDS; kind++) {
+        take_late(source, &source->waiting[kind], &late);
+        waiting += source->waiting[kind].count;
+    }
+    source->sweeping = waiting > 0;
+    if (source->sweeping)
+        workers_post_at(source->pool->writers, &source->sweep_task, clock_now_ms() + SWEEP_MS);
+    else
+        pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+    for (struct job *job; (job = job_queue_pop(&late)) != NULL;)
+        job->done(job);
+}

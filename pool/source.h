@@ -1,0 +1,106 @@
+/* A source: one database behind the service, with its connections, its writer and its health. The
+ * only thing the engine knows of a database; what kind it is, is behind source_ops (sqlite.c
+ * today).
+ *
+ * Reads borrow one of up to pool_size reader connections; writes queue to the source's one writer,
+ * which puts all that wait into one transaction (group commit), each call in a savepoint of its
+ * own. Threads are not the source's: both run on the pool's few workers. A source that fails
+ * (missing, locked, broken) answers UNAVAILABLE with the reason, is opened again by itself, and
+ * takes no other with it. */
+#ifndef CHATSTORE_POOL_SOURCE_H
+#define CHATSTORE_POOL_SOURCE_H
+
+#include "answer.h"
+#include "proto/call.h"
+#include "status.h"
+#include "workers.h"
+
+struct source;
+struct pool;
+struct connection;
+
+enum source_journal { SOURCE_JOURNAL_WAL, SOURCE_JOURNAL_TRUNCATE, SOURCE_JOURNAL_KEEP };
+enum source_sync { SOURCE_SYNC_FULL, SOURCE_SYNC_NORMAL };
+
+/* Copied by source_open. */
+struct source_config {
+    const char *name;
+    const char *path; /* absolute, or ":memory:" */
+    bool readonly;
+    bool immutable;     /* the owner says that nobody writes the file: no locks are taken */
+    unsigned pool_size; /* reader connections at most, >= 1 */
+    unsigned
+        timeout_ms; /* longest wait for a connection, or for a lock that another process holds */
+    unsigned write_queue_max;
+    unsigned read_queue_max;
+    enum source_journal journal;
+    enum source_sync sync;
+};
+
+/* One execution of one call on one source. Set up by the engine, which keeps it (and the request)
+ * until done. */
+struct job {
+    const struct call *call;
+    const char *sql; /* the call's SQL block */
+    const ProtobufCMessage *request;
+    int64_t deadline_ms;   /* clock_now_ms(); not started after it, a read is interrupted by it */
+    struct answer *answer; /* initialised; receives the response's bytes */
+    void (*done)(struct job *job); /* called exactly once by source_submit's work, on any thread */
+    /* The outcome, valid when done or when source_read_now() says it is finished. */
+    struct status status;
+    /* From here on the source's own. */
+    struct source *source;
+    struct connection *connection;
+    struct task task;
+    struct job *next;
+    int64_t wait_until_ms;
+    unsigned busy_tries;
+};
+
+enum source_state { SOURCE_OPENING, SOURCE_UP, SOURCE_DOWN, SOURCE_CLOSED };
+
+struct source_counters {
+    uint64_t reads, writes; /* calls run, whatever their outcome */
+    uint64_t borrowed;      /* borrowings of a reader connection */
+    uint64_t reused;        /* of these, how many found an open one */
+    uint64_t opened;        /* reader connections opened */
+    uint64_t waits;         /* borrowings that had to wait */
+    uint64_t refusals;      /* calls refused for a full queue or a wait that was too long */
+    uint64_t groups;        /* commits */
+    uint64_t failures;      /* times the source went down */
+};
+
+struct source_info {
+    enum source_state state;
+    struct status why;  /* of SOURCE_DOWN */
+    int schema_version; /* -1: not known yet */
+    bool shared;        /* another process has been seen writing the file */
+    unsigned readers_open, readers_busy, waiting, queued_writes;
+    struct source_counters counters;
+};
+
+/* Start opening a source; the file itself is opened on a worker, and again and again if it fails.
+ * Returns NULL only for want of memory. The pool must outlive the source. */
+struct source *source_open(struct pool *pool, const struct source_config *config);
+
+/* Wait until the first attempt to open has ended, either way. */
+void source_wait_opened(struct source *source);
+
+/* Let what runs finish, refuse what waits (UNAVAILABLE), checkpoint, close, free. No other call may
+ * run or follow. */
+void source_close(struct source *source);
+
+const struct source_config *source_config(const struct source *source);
+const char *source_kind(const struct source *source);
+void source_get_info(struct source *source, struct source_info *info_out);
+
+/* Run a read at once on this thread if a connection is free and it needs no more than a bounded
+ * effort. True: it is finished, job->status holds; done is not called. False: nothing has happened,
+ * hand it to source_submit. Never blocks on a lock, a queue or a commit. */
+bool source_read_now(struct source *source, struct job *job);
+
+/* Run the job on a worker: a read when a connection is free, a write in the writer's next group.
+ * done is called exactly once, possibly before this returns. Never blocks. */
+void source_submit(struct source *source, struct job *job);
+
+#endif

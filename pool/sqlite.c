@@ -1,0 +1,538 @@
+/* The kind of source that is an SQLite file. The only place, with statement.c and its parts, that
+ * knows SQLite. */
+#include "sqlite.h"
+
+#include "clock.h"
+#include "csid.h"
+#include "log.h"
+#include "schema.h"
+#include "source_ops.h"
+#include "statement.h"
+
+#include "call_ids.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    PREPARE_BUSY_MS =
+        1000, /* how long opening waits for another process's lock before it counts as failed */
+    STEPS_BETWEEN_LOOKS = 1000, /* virtual machine steps between looks at the clock */
+    CACHE_KIB = 2048,
+    VALUE_BYTES_MAX = 16 << 20,
+    SQL_BYTES_MAX = 64 << 10,
+    WAL_BYTES_KEPT = 64 << 20,
+    VARIANTS_MAX = 8, /* values of a closed set that names a table */
+};
+
+struct sqlite_connection {
+    struct connection base;
+    sqlite3 *db;
+    sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to, *data_version;
+    struct prepared *prepared[CALL_COUNT];  /* statements of calls without variants, by id */
+    struct prepared **variants[CALL_COUNT]; /* of calls with variants: VARIANTS_MAX each */
+    int seen_version;                       /* of PRAGMA data_version, 0 before the first group */
+    /* The bound of the read that runs: looked at by the progress handler. */
+    uint64_t steps_left; /* 0: none */
+    int64_t deadline_ms;
+    bool bounded, over_steps, over_deadline;
+};
+
+void sqlite_configure_process(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+const char *sqlite_library_version(void)
+{
+    return sqlite3_libversion();
+}
+
+static struct sqlite_connection *sqlite_of(struct connection *connection)
+{
+    return (struct sqlite_connection *)connection;
+}
+
+static bool is_busy(int error)
+{
+    return (error & 0xff) == SQLITE_BUSY || (error & 0xff) == SQLITE_LOCKED;
+}
+
+static bool is_memory(const struct source *source)
+{
+    return strcmp(source->config.path, ":memory:") == 0;
+}
+
+/* ---- Opening ---- */
+
+static int on_progress(void *arg)
+{
+    struct sqlite_connection *connection = arg;
+    if (connection->bounded) {
+        connection->over_steps = connection->steps_left <= STEPS_BETWEEN_LOOKS;
+        connection->steps_left -= connection->over_steps ? 0 : STEPS_BETWEEN_LOOKS;
+    }
+    connection->over_deadline =
+        connection->deadline_ms != 0 && clock_now_ms() >= connection->deadline_ms;
+    return connection->over_steps || connection->over_deadline;
+}
+
+/* The path as a URI, every byte that could mean something escaped: a configured name must not
+ * switch off locking. */
+static char *make_uri(const struct source *source)
+{
+    if (is_memory(source))
+        return sqlite3_mprintf("file:/chatstore-%p?vfs=memdb", (const void *)source);
+    sqlite3_str *uri = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(uri, "file:");
+    for (const char *at = source->config.path; *at; at++) {
+        if (strchr("%?#", *at))
+            sqlite3_str_appendf(uri, "%%%02x", *at);
+        else
+            sqlite3_str_appendchar(uri, 1, *at);
+    }
+    sqlite3_str_appendall(uri, source->config.immutable ? "?immutable=1" : "");
+    return sqlite3_str_finish(uri);
+}
+
+static int open_flags(const struct source *source, enum connection_role role)
+{
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE;
+    if (source->config.readonly && !is_memory(source))
+        return flags | SQLITE_OPEN_READONLY;
+    bool create = role == CONNECTION_WRITER && (!source->opened_once || is_memory(source));
+    return flags | SQLITE_OPEN_READWRITE | (create || is_memory(source) ? SQLITE_OPEN_CREATE : 0);
+}
+
+static const char *journal_pragma(const struct source *source)
+{
+    if (is_memory(source) || source->config.journal == SOURCE_JOURNAL_KEEP)
+        return NULL;
+    return source->config.journal == SOURCE_JOURNAL_WAL ? "PRAGMA journal_mode = WAL"
+                                                        : "PRAGMA journal_mode = TRUNCATE";
+}
+
+/* Settings of the connection alone: none of them touches the file. */
+static int configure(struct sqlite_connection *connection, enum connection_role role)
+{
+    sqlite3 *db = connection->db;
+    const struct source *source = connection->base.source;
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
+    sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX);
+    sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+    /* All commits and checkpoints are the writer's: SQLite before 3.51.3 has a race between a
+     * commit and another connection's checkpoint. */
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, role == CONNECTION_READER, NULL);
+    sqlite3_progress_handler(db, STEPS_BETWEEN_LOOKS, on_progress, connection);
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "PRAGMA cache_size = -%d; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; "
+             "PRAGMA journal_size_limit = %d; PRAGMA synchronous = %s; PRAGMA query_only = %d;%s",
+             CACHE_KIB, WAL_BYTES_KEPT,
+             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL",
+             role == CONNECTION_READER,
+             role == CONNECTION_READER ? " PRAGMA wal_autocheckpoint = 0;" : "");
+    int error = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    return error == SQLITE_OK ? csid_register(db) : error;
+}
+
+static int prepare_transaction(struct sqlite_connection *connection)
+{
+    const struct {
+        const char *sql;
+        sqlite3_stmt **stmt;
+    } all[] = {{"BEGIN IMMEDIATE", &connection->begin},
+               {"COMMIT", &connection->commit},
+               {"ROLLBACK", &connection->rollback},
+               {"SAVEPOINT call", &connection->savepoint},
+               {"RELEASE call", &connection->release},
+               {"ROLLBACK TO call", &connection->rollback_to},
+               {"PRAGMA data_version", &connection->data_version}};
+    int error = SQLITE_OK;
+    for (size_t i = 0; i < sizeof all / sizeof *all && error == SQLITE_OK; i++)
+        error = sqlite3_prepare_v3(connection->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                   all[i].stmt, NULL);
+    return error;
+}
+
+static void sqlite_disconnect(struct connection *base)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    for (unsigned id = 0; id < CALL_COUNT; id++) {
+        prepared_free(connection->prepared[id]);
+        for (unsigned n = 0; connection->variants[id] && n < VARIANTS_MAX; n++)
+            prepared_free(connection->variants[id][n]);
+        free(connection->variants[id]);
+    }
+    sqlite3_finalize(connection->begin);
+    sqlite3_finalize(connection->commit);
+    sqlite3_finalize(connection->rollback);
+    sqlite3_finalize(connection->savepoint);
+    sqlite3_finalize(connection->release);
+    sqlite3_finalize(connection->rollback_to);
+    sqlite3_finalize(connection->data_version);
+    sqlite3_close(connection->db);
+    free(connection);
+}
+
+/* What to do about a file that does not open is worth more than SQLite's "unable to open database
+ * file". */
+static void set_open_status(const struct source *source, sqlite3 *db, int error, struct status *why)
+{
+    struct stat file;
+    const char *path = source->config.path;
+    if ((error & 0xff) == SQLITE_CANTOPEN && !is_memory(source) && stat(path, &file) != 0)
+        status_set(why, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+    else if (is_busy(error))
+        status_set(why, STATUS_UNAVAILABLE, "%s: another process holds a lock on the file", path);
+    else if (source->config.readonly && (error & 0xff) == SQLITE_READONLY)
+        status_set(
+            why, STATUS_UNAVAILABLE,
+            "%s is in WAL mode and its folder cannot be written: give write access to the folder, "
+            "or "
+            "use a copy that is not in WAL mode, or set immutable = true if nobody writes it",
+            path);
+    else
+        status_set(why, STATUS_UNAVAILABLE, "%s: %s", path,
+                   db ? sqlite3_errmsg(db) : sqlite3_errstr(error));
+}
+
+static struct connection *sqlite_connect(struct source *source, enum connection_role role,
+                                         struct status *why)
+{
+    struct sqlite_connection *connection = calloc(1, sizeof *connection);
+    char *uri = make_uri(source);
+    if (!connection || !uri) {
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        free(connection);
+        sqlite3_free(uri);
+        return NULL;
+    }
+    connection->base.source = source;
+    int error = sqlite3_open_v2(uri, &connection->db, open_flags(source, role), NULL);
+    sqlite3_free(uri);
+    if (error == SQLITE_OK)
+        error = configure(connection, role);
+    if (error == SQLITE_OK && role == CONNECTION_WRITER)
+        error = prepare_transaction(connection);
+    if (error != SQLITE_OK) {
+        set_open_status(source, connection->db, error, why);
+        sqlite_disconnect(&connection->base);
+        return NULL;
+    }
+    return &connection->base;
+}
+
+/* Which file it is that was opened: what check() compares with what the path names later. */
+static void note_file(struct source *source)
+{
+    struct stat file;
+    source->file_device = source->file_inode = 0;
+    if (!is_memory(source) && stat(source->config.path, &file) == 0) {
+        source->file_device = file.st_dev;
+        source->file_inode = file.st_ino;
+    }
+}
+
+/* The journal mode is a wish: another process that has the file open may stand against it for now.
+ */
+static void set_journal(struct sqlite_connection *connection)
+{
+    const struct source *source = connection->base.source;
+    const char *pragma = journal_pragma(source);
+    if (!pragma)
+        return;
+    int error = sqlite3_exec(connection->db, pragma, NULL, NULL, NULL);
+    if (error != SQLITE_OK)
+        log_line(LOG_WARN,
+                 "source %s: \"%s\" was refused (%s); the file stays in the mode it is in",
+                 source->config.name, pragma, sqlite3_errmsg(connection->db));
+}
+
+static int prepare_writer(struct sqlite_connection *connection, int version, struct status *why)
+{
+    struct source *source = connection->base.source;
+    if (version > SCHEMA_VERSION) {
+        snprintf(source->refuses_writes, sizeof source->refuses_writes,
+                 "the file has schema version %d, newer than the %d that this service knows; "
+                 "update the service",
+                 version, SCHEMA_VERSION);
+        log_line(LOG_WARN, "source %s is only read: %s", source->config.name,
+                 source->refuses_writes);
+        return SQLITE_OK;
+    }
+    set_journal(connection);
+    int error = schema_migrate(connection->db, version, why);
+    if (error == SQLITE_OK)
+        source->schema_version = SCHEMA_VERSION;
+    return error;
+}
+
+static bool sqlite_prepare(struct connection *base, enum connection_role role, struct status *why)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    struct source *source = base->source;
+    int version;
+    sqlite3_busy_timeout(connection->db, PREPARE_BUSY_MS);
+    int error = schema_read_version(connection->db, &version, why);
+    if (error != SQLITE_OK && error != SQLITE_MISMATCH)
+        set_open_status(source, connection->db, error, why);
+    if (error == SQLITE_OK) {
+        source->schema_version = version;
+        if (role == CONNECTION_WRITER)
+            error = prepare_writer(connection, version, why);
+    }
+    sqlite3_busy_timeout(connection->db, 0);
+    if (error == SQLITE_OK) {
+        note_file(source);
+        source->opened_once = true;
+    }
+    return error == SQLITE_OK;
+}
+
+/* ---- Running calls ---- */
+
+/* The call's statements on this connection, prepared at the first use. */
+static int find_prepared(struct sqlite_connection *connection, const struct job *job,
+                         struct prepared **prepared_out, struct status *why)
+{
+    unsigned number;
+    const char *variant = prepared_variant(job->call, job->sql, job->request, &number);
+    struct prepared **place = &connection->prepared[job->call->id];
+    if (variant) {
+        struct prepared ***variants = &connection->variants[job->call->id];
+        if (!*variants)
+            *variants = calloc(VARIANTS_MAX, sizeof **variants);
+        if (!*variants || number >= VARIANTS_MAX)
+            return SQLITE_NOMEM;
+        place = &(*variants)[number];
+    }
+    *prepared_out = *place;
+    if (*place)
+        return SQLITE_OK;
+    int error = prepared_new(connection->db, job->call, job->sql, variant, place, why);
+    *prepared_out = *place;
+    return error;
+}
+
+/* What an error means for the call. BROKEN errors get the bare reason, all others a whole text. */
+static enum outcome set_error(struct sqlite_connection *connection, struct job *job, int error)
+{
+    const char *source = job->source->config.name;
+    const char *call = job->call->name;
+    const char *text = sqlite3_errmsg(connection->db);
+    struct status *status = &job->status;
+    switch (error & 0xff) {
+    case SQLITE_CONSTRAINT:
+        if (error == SQLITE_CONSTRAINT_PRIMARYKEY || error == SQLITE_CONSTRAINT_UNIQUE)
+            status_set(status, STATUS_ALREADY_EXISTS,
+                       "source %s: %s: there is such a row already (%s)", source, call, text);
+        else
+            status_set(status, STATUS_INVALID_ARGUMENT, "source %s: %s: %s", source, call, text);
+        return OUTCOME_DONE;
+    case SQLITE_TOOBIG:
+        status_set(
+            status, STATUS_RESOURCE_EXHAUSTED,
+            "source %s: %s: the answer or a value in it is larger than the limit of %zu bytes "
+            "(reply_bytes); ask for less with a limit",
+            source, call, job->answer->payload.bytes_max);
+        return OUTCOME_DONE;
+    case SQLITE_NOMEM:
+        status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: out of memory", source, call);
+        return OUTCOME_DONE;
+    case SQLITE_FULL:
+        status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: the disk is full", source,
+                   call);
+        return OUTCOME_DONE;
+    case SQLITE_INTERRUPT:
+        status_set(status, STATUS_DEADLINE_EXCEEDED, "source %s: %s ran into its deadline", source,
+                   call);
+        return OUTCOME_DONE;
+    case SQLITE_ERROR:
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE:
+    case SQLITE_MISMATCH:
+        status_set(status, STATUS_INTERNAL, "source %s: %s: %s", source, call, text);
+        return OUTCOME_DONE;
+    default:
+        status_set(status, STATUS_UNAVAILABLE, "%s: %s", job->source->config.path, text);
+        return OUTCOME_BROKEN;
+    }
+}
+
+/* Prepare and run. SQLITE_DONE, else the error has been turned into job->status and *outcome_out.
+ */
+static int run_job(struct sqlite_connection *connection, struct job *job, enum outcome *outcome_out)
+{
+    struct prepared *prepared = NULL;
+    struct status why = {0};
+    int error = find_prepared(connection, job, &prepared, &why);
+    if (error == SQLITE_OK)
+        error = prepared_run(prepared, job->request, job->answer);
+    *outcome_out = OUTCOME_DONE;
+    if (error == SQLITE_DONE) {
+        job->status = (struct status){0};
+    } else if (is_busy(error)) {
+        *outcome_out = OUTCOME_BUSY;
+    } else if (why.code != STATUS_OK) {
+        status_set(&job->status, why.code, "source %s: %.400s", job->source->config.name, why.text);
+    } else {
+        *outcome_out = set_error(connection, job, error);
+    }
+    return error;
+}
+
+static enum outcome sqlite_read(struct connection *base, struct job *job, uint64_t steps_max)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    connection->bounded = steps_max > 0;
+    connection->steps_left = steps_max;
+    connection->deadline_ms = job->deadline_ms;
+    connection->over_steps = connection->over_deadline = false;
+    enum outcome outcome;
+    int error = run_job(connection, job, &outcome);
+    if ((error & 0xff) == SQLITE_INTERRUPT && connection->over_steps && !connection->over_deadline)
+        outcome = OUTCOME_LIMIT;
+    return outcome;
+}
+
+/* A statement without result, such as BEGIN. */
+static int run_plain(sqlite3_stmt *stmt)
+{
+    sqlite3_step(stmt);
+    return sqlite3_reset(stmt);
+}
+
+/* Another process commits to the same file: worth knowing, since SQLite before 3.51.3 has a WAL
+ * race then. */
+static void watch_foreign_commits(struct sqlite_connection *connection)
+{
+    struct source *source = connection->base.source;
+    if (source->shared || sqlite3_step(connection->data_version) != SQLITE_ROW) {
+        sqlite3_reset(connection->data_version);
+        return;
+    }
+    int version = sqlite3_column_int(connection->data_version, 0);
+    sqlite3_reset(connection->data_version);
+    if (connection->seen_version != 0 && version != connection->seen_version) {
+        source->shared = true;
+        log_line(LOG_WARN,
+                 "source %s: another process writes to %s as well; with SQLite %s such files are "
+                 "safer with "
+                 "journal-mode = \"truncate\"",
+                 source->config.name, source->config.path, sqlite3_libversion());
+    }
+    connection->seen_version = version;
+}
+
+static bool sqlite_check(struct source *source, struct status *why)
+{
+    struct stat file;
+    if (is_memory(source))
+        return true;
+    if (stat(source->config.path, &file) != 0) {
+        status_set(why, STATUS_UNAVAILABLE, "%s: %s", source->config.path, strerror(errno));
+        return false;
+    }
+    if (file.st_dev != source->file_device || file.st_ino != source->file_inode) {
+        status_set(why, STATUS_UNAVAILABLE, "%s was replaced by another file", source->config.path);
+        return false;
+    }
+    return true;
+}
+
+static enum outcome set_group_error(struct sqlite_connection *connection, const char *what,
+                                    int error, struct status *why)
+{
+    if (is_busy(error))
+        return OUTCOME_BUSY;
+    const struct source_config *config = &connection->base.source->config;
+    bool full = (error & 0xff) == SQLITE_FULL;
+    if (full)
+        status_set(why, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: the disk is full (%s); nothing was written", config->name, what);
+    else
+        status_set(why, STATUS_UNAVAILABLE, "%s: %s failed: %s", config->path, what,
+                   sqlite3_errmsg(connection->db));
+    if (!sqlite3_get_autocommit(connection->db))
+        run_plain(connection->rollback);
+    return OUTCOME_BROKEN;
+}
+
+static enum outcome sqlite_begin(struct connection *base, struct status *why)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    if (!sqlite_check(base->source, why))
+        return OUTCOME_BROKEN;
+    connection->deadline_ms =
+        0; /* the writer is never interrupted: it would take the whole group with it */
+    connection->bounded = false;
+    int error = run_plain(connection->begin);
+    if (error != SQLITE_OK)
+        return set_group_error(connection, "BEGIN", error, why);
+    watch_foreign_commits(connection);
+    return OUTCOME_DONE;
+}
+
+static enum outcome sqlite_write(struct connection *base, struct job *job)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    int error = run_plain(connection->savepoint);
+    if (error != SQLITE_OK)
+        return set_group_error(connection, "SAVEPOINT", error, &job->status);
+    enum outcome outcome;
+    bool failed = run_job(connection, job, &outcome) != SQLITE_DONE;
+    if (failed) {
+        answer_reset(job->answer);
+        if (sqlite3_get_autocommit(connection->db)) { /* the error took the transaction with it */
+            if (job->status.code != STATUS_RESOURCE_EXHAUSTED)
+                status_set(&job->status, STATUS_UNAVAILABLE, "%s: %s", job->source->config.path,
+                           sqlite3_errmsg(connection->db));
+            return OUTCOME_BROKEN;
+        }
+        run_plain(connection->rollback_to);
+    }
+    error = run_plain(connection->release);
+    if (error != SQLITE_OK || outcome == OUTCOME_BROKEN || outcome == OUTCOME_BUSY) {
+        struct status why = job->status;
+        set_group_error(connection, "the write", error == SQLITE_OK ? SQLITE_IOERR : error,
+                        &job->status);
+        if (outcome == OUTCOME_BROKEN)
+            job->status = why;
+        return OUTCOME_BROKEN;
+    }
+    return OUTCOME_DONE;
+}
+
+static enum outcome sqlite_commit(struct connection *base, struct status *why)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    int error = run_plain(connection->commit);
+    return error == SQLITE_OK ? OUTCOME_DONE : set_group_error(connection, "COMMIT", error, why);
+}
+
+static void sqlite_rollback(struct connection *base)
+{
+    run_plain(sqlite_of(base)->rollback);
+}
+
+const struct source_ops sqlite_source_ops = {
+    .kind = "sqlite",
+    .connect = sqlite_connect,
+    .disconnect = sqlite_disconnect,
+    .prepare = sqlite_prepare,
+    .read = sqlite_read,
+    .begin = sqlite_begin,
+    .write = sqlite_write,
+    .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
+    .check = sqlite_check,
+};

@@ -1,0 +1,172 @@
+/* The writer side of a source: the queue of writes, and group commit. write_task is the only one
+ * that touches the writer's connection and the group; it is posted when a write arrives and posts
+ * itself while there are more. */
+#include "clock.h"
+#include "pool.h"
+#include "source_ops.h"
+
+enum { GROUP_MAX = 256 }; /* writes in one transaction */
+
+void writer_submit(struct source *source, struct job *job)
+{
+    job->source = source;
+    pthread_mutex_lock(&source->lock);
+    bool admitted = false;
+    if (source->state != SOURCE_UP || source->closing) {
+        source_set_down_status(source, &job->status);
+    } else if (source->refuses_writes[0]) {
+        status_set(&job->status, STATUS_FAILED_PRECONDITION, "source %s refuses %s: %s",
+                   source->config.name, job->call->name, source->refuses_writes);
+    } else if (source->writes.count >= source->config.write_queue_max) {
+        source->counters.refusals++;
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %u writes wait already (write_queue_max); try again later",
+                   source->config.name, source->writes.count);
+    } else {
+        admitted = true;
+        job_queue_push(&source->writes, job);
+        if (!source->writing) {
+            source->writing = true;
+            workers_post(source->pool->writers, &source->write_task);
+        }
+    }
+    pthread_mutex_unlock(&source->lock);
+    if (!admitted)
+        job->done(job);
+}
+
+/* With or without a transaction: none of the group has been written. */
+static void group_refuse(struct source *source, const struct status *why)
+{
+    source->group_busy_since_ms = 0;
+    source->group_written = false;
+    source_fail_jobs(&source->group, why);
+}
+
+/* Another process holds a lock: true if the group is to be tried again in a while, false if it has
+ * waited too long. */
+static bool group_again(struct source *source)
+{
+    int64_t now_ms = clock_now_ms();
+    if (source->group_busy_since_ms == 0)
+        source->group_busy_since_ms = now_ms;
+    int64_t waited_ms = now_ms - source->group_busy_since_ms;
+    if (waited_ms >= source->config.timeout_ms || source->closing)
+        return false;
+    int64_t delay_ms = waited_ms / 4 < SOURCE_BUSY_MS_MIN ? SOURCE_BUSY_MS_MIN : waited_ms / 4;
+    workers_post_at(source->pool->writers, &source->write_task,
+                    now_ms + (delay_ms < SOURCE_BUSY_MS_MAX ? delay_ms : SOURCE_BUSY_MS_MAX));
+    return true;
+}
+
+static void group_locked(struct source *source)
+{
+    struct status why;
+    status_set(&why, STATUS_UNAVAILABLE,
+               "source %s: locked by another process for %u ms (timeout); nothing was written",
+               source->config.name, source->config.timeout_ms);
+    group_refuse(source, &why);
+}
+
+/* The connection has lost the transaction. A full disk leaves the source up: reads go on. */
+static void group_broken(struct source *source, const struct status *why)
+{
+    struct status answer = *why;
+    if (why->code != STATUS_RESOURCE_EXHAUSTED) {
+        status_set(&answer, STATUS_UNAVAILABLE, "source %s: the write was not acknowledged: %.300s",
+                   source->config.name, why->text);
+        source_fail(source, source->writer->generation, why);
+    }
+    group_refuse(source, &answer);
+}
+
+/* Fill the group from those that wait, up to its bound; answer those whose deadline has passed. */
+static void group_take(struct source *source)
+{
+    struct job_queue kept, late;
+    job_queue_init(&kept);
+    job_queue_init(&late);
+    int64_t now_ms = clock_now_ms();
+    pthread_mutex_lock(&source->lock);
+    while (source->group.count < GROUP_MAX && source->writes.count > 0)
+        job_queue_push(&source->group, job_queue_pop(&source->writes));
+    pthread_mutex_unlock(&source->lock);
+    for (struct job *job; (job = job_queue_pop(&source->group)) != NULL;)
+        job_queue_push(now_ms < job->deadline_ms ? &kept : &late, job);
+    job_queue_append(&source->group, &kept);
+    for (struct job *job; (job = job_queue_pop(&late)) != NULL;) {
+        status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+                   "source %s: %s waited for the writer until its deadline; nothing was written",
+                   source->config.name, job->call->name);
+        job->done(job);
+    }
+}
+
+/* Run the statements of the group in a transaction. */
+static enum outcome group_write(struct source *source, struct status *why)
+{
+    enum outcome outcome = source->ops->begin(source->writer, why);
+    for (struct job *job = source->group.first; job && outcome == OUTCOME_DONE; job = job->next) {
+        outcome = source->ops->write(source->writer, job);
+        source->counters.writes++;
+        if (outcome == OUTCOME_BROKEN)
+            *why = job->status;
+    }
+    source->group_written = outcome == OUTCOME_DONE;
+    return outcome;
+}
+
+/* One group, from BEGIN to the answers. False: it waits for a lock and write_task has been posted
+ * again. */
+static bool group_run(struct source *source)
+{
+    struct status why = {0};
+    enum outcome outcome = OUTCOME_DONE;
+    if (!source->group_written) {
+        group_take(source);
+        if (source->group.count == 0)
+            return true;
+        outcome = group_write(source, &why);
+    }
+    bool committing = outcome == OUTCOME_DONE;
+    if (committing)
+        outcome = source->ops->commit(source->writer, &why);
+    if (outcome == OUTCOME_BUSY) {
+        if (group_again(source))
+            return false;
+        if (committing)
+            source->ops->rollback(source->writer);
+        group_locked(source);
+    } else if (outcome == OUTCOME_BROKEN) {
+        group_broken(source, &why);
+    } else {
+        source->counters.groups++;
+        source->group_busy_since_ms = 0;
+        source->group_written = false;
+        for (struct job *job; (job = job_queue_pop(&source->group)) != NULL;)
+            job->done(job);
+    }
+    return true;
+}
+
+void writer_task_run(struct task *task)
+{
+    struct source *source = (struct source *)((char *)task - offsetof(struct source, write_task));
+    if (!group_run(source))
+        return;
+    struct job_queue refused;
+    struct status why;
+    job_queue_init(&refused);
+    pthread_mutex_lock(&source->lock);
+    if (source->state != SOURCE_UP) {
+        source_set_down_status(source, &why);
+        job_queue_append(&refused, &source->writes);
+    }
+    source->writing = source->writes.count > 0;
+    if (source->writing)
+        workers_post(source->pool->writers, &source->write_task);
+    else
+        pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+    source_fail_jobs(&refused, &why);
+}
