@@ -5,9 +5,9 @@
 #include <string.h>
 
 /* The mapped chats lie in a complete binary search tree stored level by level (Eytzinger layout,
- * root at 1, children of i at 2i and 2i+1): the first levels share a few cache lines and the lines
- * to come can be fetched early, so that a million chats cost one or two cache misses rather than
- * the fifteen of a binary search (bench/route.c). 12 bytes for a mapping. */
+ * root at 1, children of i at 2i and 2i + 1): the first levels share a few cache lines and the
+ * lines to come can be fetched early. With a million chats a decision takes 80 ns, with a binary
+ * search over a sorted array 220 ns (bench/route.c). 12 bytes for a mapping either way. */
 struct router {
     size_t source_count;
     uint32_t default_source;

@@ -1,0 +1,163 @@
+/* The configuration: one immutable snapshot, read from a TOML file (docs/configuration.md), and the
+ * report of all that is wrong with that file. Nothing here opens a database or a socket. */
+#ifndef CHATSTORE_SERVICE_CONFIG_H
+#define CHATSTORE_SERVICE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct router;
+
+enum config_kind { CONFIG_KIND_SQLITE };
+enum config_journal { CONFIG_JOURNAL_WAL, CONFIG_JOURNAL_TRUNCATE, CONFIG_JOURNAL_KEEP };
+enum config_synchronous { CONFIG_SYNCHRONOUS_FULL, CONFIG_SYNCHRONOUS_NORMAL };
+
+/* In config_mapping.source: the file maps this chat to a name that is no source. */
+#define CONFIG_SOURCE_UNKNOWN UINT32_MAX
+
+struct config_source {
+    const char *name;
+    enum config_kind kind;
+    const char *path; /* absolute, or ":memory:" */
+    bool memory;      /* path is ":memory:" */
+    bool readonly;
+    bool immutable; /* promised that nobody writes the file; only with readonly */
+    uint32_t pool_size;
+    uint32_t timeout_ms; /* wait for a lock of the file */
+    enum config_journal journal_mode;
+    enum config_synchronous synchronous;
+    uint32_t given; /* bits of enum config_source_slot (config_schema.h): what the file sets */
+};
+
+struct config_mapping {
+    int64_t chat_id;
+    uint32_t source; /* number of a source, or CONFIG_SOURCE_UNKNOWN */
+    const char *source_name;
+};
+
+/* Every limit of the service, declared once: key, default, smallest, largest, meaning. The end of
+ * the key is its unit. Read, printed, documented and checked from this list. */
+#define CONFIG_LIMITS(X)                                                                           \
+    X(frame_bytes, 4194304, 4096, 1073741824, "Largest request frame; a larger one is refused.")   \
+    X(reply_bytes, 16777216, 4096, 1073741824,                                                     \
+      "Largest reply frame; a result that does not fit any more fails with RESOURCE_EXHAUSTED.")   \
+    X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
+    X(calls_in_flight_max, 4096, 1, 65536,                                                         \
+      "Frames that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")         \
+    X(write_queue_max, 4096, 1, 1000000, "Writes that wait for one source.")                       \
+    X(read_queue_max, 4096, 1, 1000000, "Reads that wait for one source.")                         \
+    X(timeout_ms, 30000, 1, 3600000, "Deadline of a call that brings no timeout of its own.")      \
+    X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \
+    X(merge_ms, 5000, 1, 600000,                                                                   \
+      "How long a merged call waits for its slowest source; then it goes on without it.")
+
+#define CONFIG_LIMIT_FIELD(key, initial, min, max, meaning) uint32_t key;
+struct config_limits {
+    CONFIG_LIMITS(CONFIG_LIMIT_FIELD)
+};
+#undef CONFIG_LIMIT_FIELD
+
+struct config {
+    const char *origin; /* the file's name, or what stands for it */
+    const struct config_source *sources;
+    size_t source_count; /* at least one */
+    uint32_t default_source;
+    const struct config_mapping *mappings; /* in file order; at most one for a chat */
+    size_t mapping_count;
+    const char *const *listen; /* URLs; none = the server's default socket */
+    size_t listen_count;
+    struct config_limits limits;
+    uint32_t limits_given; /* bit i: the i-th limit of CONFIG_LIMITS is set in the file */
+};
+
+enum config_severity {
+    CONFIG_WARNING = 1,
+    /* A source cannot be opened now. --check-config counts it as an error; a server starts all the
+     * same, with this source unavailable until its file is repaired. */
+    CONFIG_UNAVAILABLE = 2,
+    CONFIG_ERROR = 3
+};
+
+struct config_finding {
+    enum config_severity severity;
+    uint32_t line; /* from 1; 0 = not in the file */
+    uint32_t column;
+    const char *key; /* "database.sources.archive.pool-size"; "" = the whole file */
+    const char *text;
+    const char *nearest; /* the known name that the unknown one resembles, or NULL */
+};
+
+/* The texts hold no control characters; they can go to a terminal. */
+struct config_report {
+    const char *origin;
+    struct config_finding *findings; /* by line and column */
+    size_t count;
+    size_t total[CONFIG_ERROR + 1]; /* by severity; may be more than are listed */
+};
+
+enum config_status {
+    CONFIG_OK = 0,       /* loaded; the report may hold warnings and unavailable sources */
+    CONFIG_INVALID = 1,  /* errors, all in the report; exit status 78 */
+    CONFIG_NO_INPUT = 2, /* the file cannot be read, reason in the report; exit status 66 */
+    CONFIG_NO_MEMORY = 3 /* no report */
+};
+
+struct config_input {
+    const char *text; /* UTF-8 */
+    size_t bytes;
+    const char *origin;   /* names the text in messages */
+    const char *base_dir; /* absolute; relative paths start here */
+    bool check_files;     /* look whether the files of the sources are there (stat, never open) */
+};
+
+/* All three set *config_out only with CONFIG_OK, and *report_out except with CONFIG_NO_MEMORY; free
+ * them with config_free() and config_report_free(). Any thread; blocks on the file system. */
+
+/* Read a configuration file; "-" = standard input. Relative paths in it start at its folder, for
+ * standard input at the working directory. */
+enum config_status config_load(const char *path, struct config **config_out,
+                               struct config_report **report_out);
+
+/* The same from text. */
+enum config_status config_parse(const struct config_input *input, struct config **config_out,
+                                struct config_report **report_out);
+
+/* One database file (or ":memory:") as the only source, named "default"; a relative path starts at
+ * the working directory. */
+enum config_status config_single(const char *db_path, bool readonly, struct config **config_out,
+                                 struct config_report **report_out);
+
+/* NULL is allowed. */
+void config_free(struct config *config);
+void config_report_free(struct config_report *report);
+
+/* One line for each finding: "FILE:LINE:COLUMN: error: KEY: TEXT". */
+void config_report_print(const struct config_report *report, FILE *file);
+
+/* The text of one finding as config_report_print() shows it, cut to `bytes` with the final NUL; for
+ * logs. Returns `buffer`. */
+const char *config_finding_text(const struct config_report *report,
+                                const struct config_finding *finding, char *buffer, size_t bytes);
+
+/* The effective configuration as TOML that loads again, every default spelled out, and as comments
+ * how calls are routed. */
+void config_print(const struct config *config, FILE *file);
+
+/* Why the server cannot listen on this URL, or NULL if it can. Schemes: ipc, tcp, ws, tls+tcp, wss.
+ */
+const char *config_listen_problem(const char *url);
+
+/* True if whoever reaches the URL's address from another machine can call the service. */
+bool config_listen_is_open(const char *url);
+
+/* The router of this configuration: sources have the same numbers. Returns 0, or ENOMEM. Free it
+ * with router_free(). */
+int config_new_router(const struct config *config, struct router **router_out);
+
+const char *config_severity_name(enum config_severity severity);
+const char *config_journal_name(enum config_journal journal);
+const char *config_synchronous_name(enum config_synchronous synchronous);
+
+#endif
