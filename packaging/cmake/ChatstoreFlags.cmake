@@ -43,9 +43,9 @@ if(CHATSTORE_SANITIZE)
     target_compile_options(chatstore_build INTERFACE ${sanitize_options})
     target_link_options(chatstore_build INTERFACE ${sanitize_options})
 elseif(NOT CHATSTORE_COVERAGE)
-    target_compile_options(chatstore_build INTERFACE -fstack-protector-strong)
-    target_compile_definitions(chatstore_build INTERFACE
-        $<$<CONFIG:RelWithDebInfo,Release>:_FORTIFY_SOURCE=2>)
+    # Some distributions' compilers define it already, with another value.
+    target_compile_options(chatstore_build INTERFACE -fstack-protector-strong
+        "$<$<CONFIG:RelWithDebInfo,Release>:SHELL:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>")
 endif()
 
 if(CHATSTORE_COVERAGE)

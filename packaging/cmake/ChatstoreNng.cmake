@@ -13,6 +13,7 @@ set(deps_dir_default "${CMAKE_BINARY_DIR}/deps")
 if(DEFINED ENV{CHATSTORE_DEPS_DIR})
     set(deps_dir_default "$ENV{CHATSTORE_DEPS_DIR}")
 endif()
+cmake_path(ABSOLUTE_PATH deps_dir_default)
 set(CHATSTORE_DEPS_DIR "${deps_dir_default}" CACHE PATH "Where fetched packages are kept")
 option(CHATSTORE_NNG_FETCH "Fetch nng if the system's is older than 1.10" ON)
 
