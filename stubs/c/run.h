@@ -17,8 +17,8 @@ typedef void chatstore_any_function(void);
 
 /* Called once with the response, whose owner it becomes. */
 typedef void chatstore_run_done(chatstore_any_function *callback, enum chatstore_status status,
-                                ProtobufCMessage *message,
-                                const struct chatstore_outcome *outcome, void *arg);
+                                ProtobufCMessage *message, const struct chatstore_outcome *outcome,
+                                void *arg);
 
 void chatstore_run_async(struct chatstore_client *client, enum call_id id,
                          const ProtobufCMessage *request,

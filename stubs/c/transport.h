@@ -6,6 +6,7 @@
 #define CHATSTORE_STUBS_TRANSPORT_H
 
 #include <chatstore/chatstore.h>
+#include <stdatomic.h>
 
 /* Raised when anything below changes: libraries of different versions must not be mixed. */
 #define CHATSTORE_TRANSPORT_VERSION 1
@@ -32,6 +33,8 @@ struct chatstore_frame {
     const uint8_t *bytes; /* an encoded Request */
     size_t byte_count;
     uint32_t timeout_ms; /* > 0 */
+    /* Set by the transport once the server may have got the frame. */
+    atomic_bool sent;
     /* Called exactly once: on any thread, possibly before submit returns. It does not block, and
      * may submit frames, this one too. */
     void (*done)(struct chatstore_frame *frame, const struct chatstore_frame_result *result);

@@ -110,8 +110,8 @@ struct chatstore_source_failure {
 /* What came of a call, beside its answer. Strings are never NULL. */
 struct chatstore_outcome {
     enum chatstore_status status;
-    const char *message; /* empty on CHATSTORE_OK */
-    const char *source;  /* that answered; empty: the server itself, or several */
+    const char *message;               /* empty on CHATSTORE_OK */
+    const char *source;                /* that answered; empty: the server itself, or several */
     const char *const *merged_sources; /* of merged reads: those whose rows are in the answer */
     size_t merged_source_count;
     const struct chatstore_source_failure *failed_sources; /* of merged reads: the rest */
