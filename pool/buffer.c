@@ -5,7 +5,9 @@
 
 void buffer_init(struct buffer *buffer, void *start, size_t room_bytes, size_t bytes_max)
 {
-    *buffer = (struct buffer){.data = start, .room_bytes = room_bytes, .bytes_max = bytes_max};
+    *buffer = (struct buffer){.data = start,
+                              .room_bytes = room_bytes < bytes_max ? room_bytes : bytes_max,
+                              .bytes_max = bytes_max};
 }
 
 void buffer_fini(struct buffer *buffer)
@@ -18,15 +20,15 @@ void buffer_fini(struct buffer *buffer)
 static bool grow(struct buffer *buffer, size_t bytes)
 {
     size_t wanted = buffer->bytes + bytes;
-    if (buffer->fault != BUFFER_OK)
-        return false;
-    if (wanted > buffer->bytes_max) {
+    if (bytes > buffer->bytes_max - buffer->bytes) {
         buffer->fault = BUFFER_FULL;
         return false;
     }
     size_t room = buffer->room_bytes * 2 < 1024 ? 1024 : buffer->room_bytes * 2;
     if (room < wanted)
         room = wanted;
+    if (room > buffer->bytes_max)
+        room = buffer->bytes_max;
     uint8_t *data = realloc(buffer->on_heap ? buffer->data : NULL, room);
     if (!data) {
         buffer->fault = BUFFER_NO_MEMORY;
@@ -42,7 +44,8 @@ static bool grow(struct buffer *buffer, size_t bytes)
 
 uint8_t *buffer_reserve(struct buffer *buffer, size_t bytes)
 {
-    if (buffer->room_bytes - buffer->bytes < bytes && !grow(buffer, bytes))
+    if (buffer->fault != BUFFER_OK ||
+        (buffer->room_bytes - buffer->bytes < bytes && !grow(buffer, bytes)))
         return NULL;
     return buffer->data + buffer->bytes;
 }
@@ -74,7 +77,7 @@ uint8_t *wire_put_varint(uint8_t *at, uint64_t value)
 
 void buffer_varint(struct buffer *buffer, uint64_t value)
 {
-    uint8_t *at = buffer_reserve(buffer, 10);
+    uint8_t *at = buffer_reserve(buffer, wire_varint_bytes(value));
     if (at)
         buffer->bytes += (size_t)(wire_put_varint(at, value) - at);
 }
@@ -89,7 +92,7 @@ void buffer_fixed64(struct buffer *buffer, uint64_t value)
 
 void buffer_string(struct buffer *buffer, const void *text, size_t bytes)
 {
-    uint8_t *at = buffer_reserve(buffer, bytes + 10);
+    uint8_t *at = buffer_reserve(buffer, wire_varint_bytes(bytes) + bytes);
     if (!at)
         return;
     uint8_t *end = wire_put_varint(at, bytes);

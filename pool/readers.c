@@ -69,15 +69,16 @@ static void release(struct source *source, struct job *job)
     source->readers_busy--;
     source->scans_busy -= is_scan(job);
     struct job *next = source->state == SOURCE_UP ? next_waiting(source) : NULL;
-    if (next)
+    if (next) {
         borrow(source, next);
+        source->reads_running++;
+        workers_post(source->pool->readers, &next->task);
+    }
     if (source->readers_busy == 0)
         pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
     if (unfit)
         source->ops->disconnect(unfit);
-    if (next)
-        workers_post(source->pool->readers, &next->task);
 }
 
 /* The kind's reason takes the source down and becomes, with its name, the job's answer. */
@@ -85,6 +86,16 @@ static void broken(struct source *source, uint64_t generation, struct job *job)
 {
     source_fail(source, generation, &job->status);
     source_set_broken_status(source, &job->status, &job->status);
+}
+
+static enum outcome read_in_time(struct source *source, struct job *job, uint64_t steps_max)
+{
+    if (clock_now_ms() < job->deadline_ms)
+        return source->ops->read(job->connection, job, steps_max);
+    status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+               "source %s: the deadline of %s had passed before it began", source->config.name,
+               job->call->name);
+    return OUTCOME_DONE;
 }
 
 bool source_read_now(struct source *source, struct job *job)
@@ -103,16 +114,17 @@ bool source_read_now(struct source *source, struct job *job)
     }
     borrow(source, job);
     pthread_mutex_unlock(&source->lock);
-    enum outcome outcome = source->ops->read(job->connection, job, STEPS_NOW_MAX);
     uint64_t generation = job->connection->generation;
+    enum outcome outcome = read_in_time(source, job, STEPS_NOW_MAX);
     release(source, job);
-    if (outcome == OUTCOME_DONE || outcome == OUTCOME_BROKEN)
-        source->counters.reads++;
-    else
-        answer_reset(job->answer);
+    bool finished = outcome == OUTCOME_DONE || outcome == OUTCOME_BROKEN;
     if (outcome == OUTCOME_BROKEN)
         broken(source, generation, job);
-    return outcome == OUTCOME_DONE || outcome == OUTCOME_BROKEN;
+    if (finished)
+        source->counters.reads++;
+    if (!finished || job->status.code != STATUS_OK)
+        answer_reset(job->answer);
+    return finished;
 }
 
 /* With the lock held: false and a status if the job must be refused. */
@@ -126,6 +138,7 @@ static bool admit_read(struct source *source, struct job *job, bool *borrowed_ou
     *borrowed_out = room && may_borrow(source, job);
     if (*borrowed_out) {
         borrow(source, job);
+        source->reads_running++;
         return true;
     }
     struct job_queue *waiting = &source->waiting[is_scan(job) ? WAITING_SCAN : WAITING_POINT];
@@ -184,33 +197,49 @@ static bool read_again(struct source *source, struct job *job)
     return true;
 }
 
+/* A connection for a job that has borrowed room for one; NULL with the reason. The path may name
+ * another file by now than the one that was opened first. */
+static struct connection *connect_reader(struct source *source, uint64_t generation,
+                                         struct status *why)
+{
+    struct connection *connection = source->ops->connect(source, CONNECTION_READER, why);
+    if (connection && !source->ops->check(source, why)) {
+        source->ops->disconnect(connection);
+        return NULL;
+    }
+    if (connection) {
+        connection->generation = generation;
+        source->counters.opened++;
+    }
+    return connection;
+}
+
 static void read_task_run(struct task *task)
 {
     struct job *job = (struct job *)((char *)task - offsetof(struct job, task));
     struct source *source = job->source;
     enum outcome outcome = OUTCOME_BROKEN;
-    uint64_t generation;
-    if (!job->connection) {
-        pthread_mutex_lock(&source->lock);
-        generation = source->generation;
-        pthread_mutex_unlock(&source->lock);
-        job->connection = source->ops->connect(source, CONNECTION_READER, &job->status);
-        if (job->connection) {
-            job->connection->generation = generation;
-            source->counters.opened++;
-        }
-    }
-    if (job->connection) {
-        generation = job->connection->generation;
-        outcome = source->ops->read(job->connection, job, 0);
-    }
+    pthread_mutex_lock(&source->lock);
+    uint64_t generation = job->connection ? job->connection->generation : source->generation;
+    pthread_mutex_unlock(&source->lock);
+    if (!job->connection)
+        job->connection = connect_reader(source, generation, &job->status);
+    if (job->connection)
+        outcome = read_in_time(source, job, 0);
     if (outcome == OUTCOME_BUSY && read_again(source, job))
         return;
     source->counters.reads++;
     release(source, job);
     if (outcome == OUTCOME_BROKEN)
         broken(source, generation, job);
+    if (job->status.code != STATUS_OK)
+        answer_reset(job->answer);
     job->done(job);
+    /* Last: source_close waits for it, and nothing of the source may be used after that. */
+    pthread_mutex_lock(&source->lock);
+    if (--source->reads_running == 0)
+        pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
 }
 
 /* With the lock held: move those whose time is over from `queue` to `late`. */
@@ -245,17 +274,18 @@ void readers_sweep_task_run(struct task *task)
     struct job_queue late;
     job_queue_init(&late);
     pthread_mutex_lock(&source->lock);
-    unsigned waiting = 0;
-    for (int kind = 0; kind < WAITING_KINDS; kind++) {
+    for (int kind = 0; kind < WAITING_KINDS; kind++)
         take_late(source, &source->waiting[kind], &late);
-        waiting += source->waiting[kind].count;
-    }
-    source->sweeping = waiting > 0;
+    pthread_mutex_unlock(&source->lock);
+    for (struct job *job; (job = job_queue_pop(&late)) != NULL;)
+        job->done(job);
+    /* Last, and with a new look: source_close waits for it, and others have come to wait. */
+    pthread_mutex_lock(&source->lock);
+    source->sweeping =
+        source->waiting[WAITING_POINT].count + source->waiting[WAITING_SCAN].count > 0;
     if (source->sweeping)
         workers_post_at(source->pool->writers, &source->sweep_task, clock_now_ms() + SWEEP_MS);
     else
         pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
-    for (struct job *job; (job = job_queue_pop(&late)) != NULL;)
-        job->done(job);
 }

@@ -210,23 +210,46 @@ static int run_step(sqlite3 *db, const struct step *step)
     return error;
 }
 
+/* One step, unless another process has been quicker since `version` was read: then *version is
+ * what it left. */
+static int migrate_once(sqlite3 *db, int *version, struct status *why)
+{
+    int found = 0;
+    int error = exec(db, "BEGIN IMMEDIATE");
+    if (error == SQLITE_OK)
+        error = schema_read_version(db, &found, why);
+    if (error == SQLITE_OK && found != *version) {
+        *version = found;
+        return exec(db, "ROLLBACK");
+    }
+    if (error == SQLITE_OK)
+        error = run_step(db, &steps[*version]);
+    if (error == SQLITE_OK)
+        error = store_version(db, *version + 1);
+    if (error == SQLITE_OK)
+        error = exec(db, "COMMIT");
+    if (error == SQLITE_OK) {
+        ++*version;
+        return SQLITE_OK;
+    }
+    fail(db, "migrating the schema", why);
+    if (!sqlite3_get_autocommit(db))
+        exec(db, "ROLLBACK");
+    return error;
+}
+
 int schema_migrate(sqlite3 *db, int version, struct status *why)
 {
-    for (; version < SCHEMA_VERSION; version++) {
-        int error = exec(db, "BEGIN IMMEDIATE");
-        if (error == SQLITE_OK)
-            error = run_step(db, &steps[version]);
-        if (error == SQLITE_OK)
-            error = store_version(db, version + 1);
-        if (error == SQLITE_OK)
-            error = exec(db, "COMMIT");
-        if (error != SQLITE_OK) {
-            fail(db, "migrating the schema", why);
-            if (!sqlite3_get_autocommit(db))
-                exec(db, "ROLLBACK");
+    while (version < SCHEMA_VERSION) {
+        int error = migrate_once(db, &version, why);
+        if (error != SQLITE_OK)
             return error;
-        }
-        log_line(LOG_INFO, "%s: schema step %d done", sqlite3_db_filename(db, "main"), version + 1);
+        log_line(LOG_INFO, "%s: schema version %d", sqlite3_db_filename(db, "main"), version);
+    }
+    if (version > SCHEMA_VERSION) {
+        status_set(why, STATUS_UNAVAILABLE, "another process brought the file to schema version %d",
+                   version);
+        return SQLITE_MISMATCH;
     }
     bool exists = false;
     int error = query_exists(db, "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1",

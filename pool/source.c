@@ -21,6 +21,7 @@ void source_fail_jobs(struct job_queue *jobs, const struct status *why)
 {
     for (struct job *job; (job = job_queue_pop(jobs)) != NULL;) {
         job->status = *why;
+        answer_reset(job->answer);
         job->done(job);
     }
 }
@@ -76,7 +77,7 @@ static void set_state(struct source *source, enum source_state state, const stru
         if (news || strcmp(source->why.text, why->text) != 0)
             log_line(LOG_WARN, "source %s is down: %s", source->config.name, why->text);
         source->why = *why;
-        source->counters.failures++;
+        source->counters.failures += news;
     }
     if (state != SOURCE_OPENING)
         source->first_attempt_over = true;
@@ -192,7 +193,7 @@ static void open_task_run(struct task *task)
         source->readers_open++;
         source->counters.opened++;
         set_state(source, SOURCE_UP, NULL);
-        if (!source->health_posted) {
+        if (!source->health_posted && !source->closing) {
             source->health_posted = true;
             workers_post_at(source->pool->writers, &source->health_task,
                             clock_now_ms() + HEALTH_MS);
@@ -315,8 +316,8 @@ void source_close(struct source *source)
     source_fail_jobs(&refused, &why);
 
     pthread_mutex_lock(&source->lock);
-    while (source->readers_busy > 0 || source->writing || source->opening || source->sweeping ||
-           source->health_posted)
+    while (source->readers_busy > 0 || source->reads_running > 0 || source->writing ||
+           source->opening || source->sweeping || source->health_posted)
         pthread_cond_wait(&source->changed, &source->lock);
     struct connection *idle = take_idle(source);
     set_state(source, SOURCE_CLOSED, NULL);

@@ -44,7 +44,7 @@ struct job {
     const char *sql; /* the call's SQL block */
     const ProtobufCMessage *request;
     int64_t deadline_ms;   /* clock_now_ms(); not started after it, a read is interrupted by it */
-    struct answer *answer; /* initialised; receives the response's bytes */
+    struct answer *answer; /* initialised; receives the response's bytes, none unless OK */
     void (*done)(struct job *job); /* called exactly once by source_submit's work, on any thread */
     /* The outcome, valid when done or when source_read_now() says it is finished. */
     struct status status;
@@ -86,8 +86,9 @@ struct source *source_open(struct pool *pool, const struct source_config *config
 /* Wait until the first attempt to open has ended, either way. */
 void source_wait_opened(struct source *source);
 
-/* Let what runs finish, refuse what waits (UNAVAILABLE), checkpoint, close, free. No other call may
- * run or follow. */
+/* Let what runs and the writes that wait finish, refuse reads that wait (UNAVAILABLE), checkpoint,
+ * close, free; every job has been answered then. No other call may run or follow. Not from done,
+ * nor on a worker of the pool: it waits for them. */
 void source_close(struct source *source);
 
 const struct source_config *source_config(const struct source *source);

@@ -55,19 +55,19 @@ struct source {
     struct source_config config; /* strings are the source's own */
 
     /* Set by the kind in connect(), read after it. */
-    int schema_version;
-    uint64_t file_device, file_inode;
-    bool opened_once; /* so a missing file is no longer created */
+    _Atomic int schema_version;
+    uint64_t file_device, file_inode; /* under the lock: health looks while others open */
+    bool opened_once;                 /* so a missing file is no longer created */
     _Atomic bool shared;
     char refuses_writes[256]; /* why a writable source is only read (newer schema); empty: it is
                                  written */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* state, readers_busy or writing changed */
+    pthread_cond_t changed; /* state, reads_running, readers_busy or writing changed */
     enum source_state state;
     struct status why;
     bool first_attempt_over;
-    bool closing;
+    _Atomic bool closing; /* set with the lock held */
     uint64_t generation;
     int64_t up_since_ms;
     unsigned retry_ms;
@@ -76,6 +76,7 @@ struct source {
      * source_read_now. */
     struct connection *idle;
     unsigned readers_open, readers_busy, scans_busy;
+    unsigned reads_running; /* on workers, from their borrowing until they have been answered */
     struct job_queue waiting[WAITING_KINDS]; /* reads for which no connection was free; left by
                                                 release or sweep */
 

@@ -21,7 +21,6 @@ enum {
     PREPARE_BUSY_MS =
         1000, /* how long opening waits for another process's lock before it counts as failed */
     STEPS_BETWEEN_LOOKS = 1000, /* virtual machine steps between looks at the clock */
-    CACHE_KIB = 2048,
     VALUE_BYTES_MAX = 16 << 20,
     SQL_BYTES_MAX = 64 << 10,
     WAL_BYTES_KEPT = 64 << 20,
@@ -87,7 +86,8 @@ static char *make_uri(const struct source *source)
     if (is_memory(source))
         return sqlite3_mprintf("file:/chatstore-%p?vfs=memdb", (const void *)source);
     sqlite3_str *uri = sqlite3_str_new(NULL);
-    sqlite3_str_appendall(uri, "file:");
+    /* With an empty authority, or a path that begins with two slashes would be taken for one. */
+    sqlite3_str_appendall(uri, source->config.path[0] == '/' ? "file://" : "file:");
     for (const char *at = source->config.path; *at; at++) {
         if (strchr("%?#", *at))
             sqlite3_str_appendf(uri, "%%%02x", *at);
@@ -115,11 +115,10 @@ static const char *journal_pragma(const struct source *source)
                                                         : "PRAGMA journal_mode = TRUNCATE";
 }
 
-/* Settings of the connection alone: none of them touches the file. */
+/* Settings of the connection alone: none of them reads the file, so none meets a lock. */
 static int configure(struct sqlite_connection *connection, enum connection_role role)
 {
     sqlite3 *db = connection->db;
-    const struct source *source = connection->base.source;
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -134,11 +133,9 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
     sqlite3_progress_handler(db, STEPS_BETWEEN_LOOKS, on_progress, connection);
     char sql[512];
     snprintf(sql, sizeof sql,
-             "PRAGMA cache_size = -%d; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; "
-             "PRAGMA journal_size_limit = %d; PRAGMA synchronous = %s; PRAGMA query_only = %d;%s",
-             CACHE_KIB, WAL_BYTES_KEPT,
-             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL",
-             role == CONNECTION_READER,
+             "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = %d; "
+             "PRAGMA query_only = %d;%s",
+             WAL_BYTES_KEPT, role == CONNECTION_READER,
              role == CONNECTION_READER ? " PRAGMA wal_autocheckpoint = 0;" : "");
     int error = sqlite3_exec(db, sql, NULL, NULL, NULL);
     return error == SQLITE_OK ? csid_register(db) : error;
@@ -231,15 +228,27 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
     return &connection->base;
 }
 
-/* Which file it is that was opened: what check() compares with what the path names later. */
-static void note_file(struct source *source)
+/* Which file it is that was opened: what check() compares with what the path names later. False: it
+ * was moved away in between. */
+static bool note_file(struct sqlite_connection *connection, struct status *why)
 {
+    struct source *source = connection->base.source;
+    const char *path = source->config.path;
     struct stat file;
-    source->file_device = source->file_inode = 0;
-    if (!is_memory(source) && stat(source->config.path, &file) == 0) {
-        source->file_device = file.st_dev;
-        source->file_inode = file.st_ino;
+    int moved = 0;
+    if (is_memory(source))
+        return true;
+    bool found = stat(path, &file) == 0;
+    sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (!found || moved) {
+        status_set(why, STATUS_UNAVAILABLE, "%s was moved away while it was opened", path);
+        return false;
     }
+    pthread_mutex_lock(&source->lock);
+    source->file_device = file.st_dev;
+    source->file_inode = file.st_ino;
+    pthread_mutex_unlock(&source->lock);
+    return true;
 }
 
 /* The journal mode is a wish: another process that has the file open may stand against it for now.
@@ -269,7 +278,20 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
                  source->refuses_writes);
         return SQLITE_OK;
     }
+    if (sqlite3_db_readonly(connection->db, "main") == 1) {
+        status_set(why, STATUS_UNAVAILABLE,
+                   "%s cannot be written by this user: change the file's rights, or set readonly = "
+                   "true",
+                   source->config.path);
+        return SQLITE_READONLY;
+    }
     set_journal(connection);
+    const char *sync = source->config.sync == SOURCE_SYNC_NORMAL ? "PRAGMA synchronous = NORMAL"
+                                                                 : "PRAGMA synchronous = FULL";
+    if (sqlite3_exec(connection->db, sync, NULL, NULL, NULL) != SQLITE_OK) {
+        set_open_status(source, connection->db, sqlite3_extended_errcode(connection->db), why);
+        return SQLITE_ERROR;
+    }
     int error = schema_migrate(connection->db, version, why);
     if (error == SQLITE_OK)
         source->schema_version = SCHEMA_VERSION;
@@ -291,11 +313,10 @@ static bool sqlite_prepare(struct connection *base, enum connection_role role, s
             error = prepare_writer(connection, version, why);
     }
     sqlite3_busy_timeout(connection->db, 0);
-    if (error == SQLITE_OK) {
-        note_file(source);
-        source->opened_once = true;
-    }
-    return error == SQLITE_OK;
+    if (error != SQLITE_OK || !note_file(connection, why))
+        return false;
+    source->opened_once = true;
+    return true;
 }
 
 /* ---- Running calls ---- */
@@ -382,6 +403,9 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
         job->status = (struct status){0};
     } else if (is_busy(error)) {
         *outcome_out = OUTCOME_BUSY;
+    } else if (why.code == STATUS_UNAVAILABLE) {
+        status_set(&job->status, why.code, "%s: %.400s", job->source->config.path, why.text);
+        *outcome_out = OUTCOME_BROKEN;
     } else if (why.code != STATUS_OK) {
         status_set(&job->status, why.code, "source %s: %.400s", job->source->config.name, why.text);
     } else {
@@ -442,7 +466,10 @@ static bool sqlite_check(struct source *source, struct status *why)
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", source->config.path, strerror(errno));
         return false;
     }
-    if (file.st_dev != source->file_device || file.st_ino != source->file_inode) {
+    pthread_mutex_lock(&source->lock);
+    bool same = file.st_dev == source->file_device && file.st_ino == source->file_inode;
+    pthread_mutex_unlock(&source->lock);
+    if (!same) {
         status_set(why, STATUS_UNAVAILABLE, "%s was replaced by another file", source->config.path);
         return false;
     }

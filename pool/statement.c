@@ -68,8 +68,8 @@ static char *expand(const char *sql, const char *variant)
     return text;
 }
 
-/* A table or column that the file lacks is an older schema; anything else in our SQL is our
- * mistake. */
+/* A table or column that the file lacks is an older schema; any other fault of our SQL is our
+ * mistake; what was met while reading the schema is the file's. */
 static int set_prepare_status(sqlite3 *db, const struct call *call, int error, struct status *why)
 {
     const char *text = sqlite3_errmsg(db);
@@ -77,7 +77,9 @@ static int set_prepare_status(sqlite3 *db, const struct call *call, int error, s
         status_set(why, STATUS_FAILED_PRECONDITION,
                    "%s needs what the file does not have: %s; its schema is older than the call",
                    call->name, text);
-    else
+    else if (error != SQLITE_ERROR && error != SQLITE_NOMEM && error != SQLITE_INTERRUPT)
+        status_set(why, STATUS_UNAVAILABLE, "%s", text); /* the file's */
+    else if (error == SQLITE_ERROR)
         status_set(why, STATUS_INTERNAL, "%s: %s", call->name, text);
     return error;
 }

@@ -14,7 +14,8 @@ struct prepared;
 
 /* Prepare the call's block. `variant` replaces a "{field}" in the SQL (NULL: there is none in it).
  * Returns SQLITE_OK, or the error of SQLite with the reason in *why: a missing table or column is
- * FAILED_PRECONDITION (older schema), a parameter or column that fits no field is INTERNAL. */
+ * FAILED_PRECONDITION (older schema), a parameter or column that fits no field is INTERNAL, a file
+ * that cannot be read is UNAVAILABLE. Neither for SQLITE_INTERRUPT, which is for the caller. */
 int prepared_new(sqlite3 *db, const struct call *call, const char *sql, const char *variant,
                  struct prepared **prepared_out, struct status *why);
 void prepared_free(struct prepared *prepared);

@@ -35,8 +35,4 @@ bool workers_cancel(struct workers *workers, struct task *task);
  * and frees. Not from a task. */
 void workers_stop(struct workers *workers);
 
-/* Whether workers_stop has begun: a task that would post itself again with a delay should give up
- * instead. */
-bool workers_stopping(struct workers *workers);
-
 #endif

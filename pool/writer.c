@@ -12,7 +12,10 @@ void writer_submit(struct source *source, struct job *job)
     job->source = source;
     pthread_mutex_lock(&source->lock);
     bool admitted = false;
-    if (source->state != SOURCE_UP || source->closing) {
+    if (source->config.readonly) {
+        status_set(&job->status, STATUS_FAILED_PRECONDITION,
+                   "source %s is readonly: %s was refused", source->config.name, job->call->name);
+    } else if (source->state != SOURCE_UP || source->closing) {
         source_set_down_status(source, &job->status);
     } else if (source->refuses_writes[0]) {
         status_set(&job->status, STATUS_FAILED_PRECONDITION, "source %s refuses %s: %s",
@@ -162,11 +165,14 @@ void writer_task_run(struct task *task)
         source_set_down_status(source, &why);
         job_queue_append(&refused, &source->writes);
     }
+    pthread_mutex_unlock(&source->lock);
+    source_fail_jobs(&refused, &why);
+    /* Last: source_close waits for it, and nothing of the source may be used after that. */
+    pthread_mutex_lock(&source->lock);
     source->writing = source->writes.count > 0;
     if (source->writing)
         workers_post(source->pool->writers, &source->write_task);
     else
         pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
-    source_fail_jobs(&refused, &why);
 }
