@@ -189,8 +189,8 @@ struct nearest nearest_init(const char *wanted)
 
 void nearest_try(struct nearest *nearest, const char *candidate)
 {
-    char a[NEAREST_BYTES_MAX];
-    char b[NEAREST_BYTES_MAX];
+    char a[NEAREST_BYTES_MAX] = "";
+    char b[NEAREST_BYTES_MAX] = "";
     size_t a_bytes = fold(a, nearest->wanted);
     size_t b_bytes = fold(b, candidate);
     size_t longer = a_bytes > b_bytes ? a_bytes : b_bytes;

@@ -130,7 +130,7 @@ static void sources_keep_their_numbers(void **state)
     router_free(NULL);
 }
 
-/* Every number of mappings has another shape of tree. */
+/* Every number of mappings has another shape of tree; 149 is prime, so that no id comes twice. */
 static void every_mapped_chat_is_found(void **state)
 {
     (void)state;
@@ -140,7 +140,7 @@ static void every_mapped_chat_is_found(void **state)
         struct router *router;
         for (size_t i = 0; i < count; i++)
             list[i] =
-                (struct router_mapping){(int64_t)((i * 37) % count) * 2 - 100, (uint32_t)(i % 3)};
+                (struct router_mapping){(int64_t)((i * 149) % count) * 2 - 100, (uint32_t)(i % 3)};
         struct router_spec spec = {three, 3, PRIMARY, list, count};
         assert_int_equal(router_new(&spec, &router), 0);
         for (size_t i = 0; i < count; i++) {
