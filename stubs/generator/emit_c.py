@@ -237,7 +237,7 @@ def sql_blocks(contract, blocks):
         lines = blocks[call.name].text.split("\n")
         literal = "\n".join("        " + c_string(line + "\n") for line in lines[:-1] + [lines[-1]])
         entries.append(f"    [{call_id(call)}] =\n{literal},\n")
-    return (BANNER + '#include "sql_blocks.h"\n\n'
+    return (BANNER + '#include "sql_blocks.h"\n\n#include <stddef.h>\n\n'
             "const char *const call_sql[CALL_COUNT] = {\n" + "".join(entries) + "};\n")
 
 

@@ -1,0 +1,76 @@
+#include "arena.h"
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { CHUNK_BYTES_MIN = 16 << 10, ALIGN_BYTES = alignof(max_align_t) };
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    alignas(max_align_t) char data[];
+};
+
+static void *arena_allocator_alloc(void *arena, size_t bytes)
+{
+    return arena_alloc(arena, bytes);
+}
+
+static void arena_allocator_free(void *arena, void *memory)
+{
+    (void)arena;
+    (void)memory;
+}
+
+void arena_init(struct arena *arena, void *start, size_t start_bytes)
+{
+    *arena = (struct arena){
+        .allocator = {arena_allocator_alloc, arena_allocator_free, arena},
+        .start = start,
+        .start_bytes = start_bytes,
+    };
+    arena_reset(arena, 0);
+}
+
+void arena_reset(struct arena *arena, size_t budget_bytes)
+{
+    while (arena->chunks) {
+        struct arena_chunk *next = arena->chunks->next;
+        free(arena->chunks);
+        arena->chunks = next;
+    }
+    arena->at = arena->start;
+    arena->end = arena->start + arena->start_bytes;
+    arena->budget_bytes = budget_bytes;
+}
+
+static bool add_chunk(struct arena *arena, size_t bytes)
+{
+    size_t room = bytes < CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : bytes;
+    if (room > arena->budget_bytes)
+        room = bytes;
+    if (room > arena->budget_bytes)
+        return false;
+    struct arena_chunk *chunk = malloc(sizeof *chunk + room);
+    if (!chunk)
+        return false;
+    arena->budget_bytes -= room;
+    chunk->next = arena->chunks;
+    arena->chunks = chunk;
+    arena->at = chunk->data;
+    arena->end = chunk->data + room;
+    return true;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2)
+        return NULL;
+    bytes = (bytes + ALIGN_BYTES - 1) & ~(size_t)(ALIGN_BYTES - 1);
+    if ((size_t)(arena->end - arena->at) < bytes && !add_chunk(arena, bytes))
+        return NULL;
+    void *memory = arena->at;
+    arena->at += bytes;
+    return memory;
+}

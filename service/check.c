@@ -1,0 +1,206 @@
+#include "check.h"
+
+#include "pool/buffer.h"
+#include "pool/timestamp.h"
+#include "pool/utf8.h"
+
+#include "google/protobuf/timestamp.pb-c.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct reader {
+    const uint8_t *at, *end;
+};
+
+static bool read_varint(struct reader *reader, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64 && reader->at < reader->end; shift += 7) {
+        uint8_t byte = *reader->at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *value_out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool skip(struct reader *reader, uint64_t bytes)
+{
+    if (bytes > (uint64_t)(reader->end - reader->at))
+        return false;
+    reader->at += bytes;
+    return true;
+}
+
+static bool check_text(const ProtobufCFieldDescriptor *field, const uint8_t *text, size_t bytes,
+                       const char *what, struct status *status)
+{
+    if (utf8_valid_bytes(text, bytes) != bytes)
+        status_set(status, STATUS_INVALID_ARGUMENT, "%s: %s is not valid UTF-8", what, field->name);
+    else if (memchr(text, 0, bytes))
+        status_set(status, STATUS_INVALID_ARGUMENT, "%s: %s contains a NUL character", what,
+                   field->name);
+    else
+        return true;
+    return false;
+}
+
+static bool check_field(const ProtobufCMessageDescriptor *message, struct reader *reader,
+                        uint64_t key, const char *what, struct status *status)
+{
+    uint64_t value;
+    switch (key & 7) {
+    case WIRE_VARINT:
+        return read_varint(reader, &value);
+    case WIRE_FIXED64:
+        return skip(reader, 8);
+    case WIRE_FIXED32:
+        return skip(reader, 4);
+    case WIRE_LENGTH:
+        break;
+    default:
+        return false;
+    }
+    const uint8_t *start;
+    if (!read_varint(reader, &value) || (start = reader->at, !skip(reader, value)))
+        return false;
+    const ProtobufCFieldDescriptor *field =
+        key >> 3 <= UINT32_MAX
+            ? protobuf_c_message_descriptor_get_field(message, (unsigned)(key >> 3))
+            : NULL;
+    if (field && field->type == PROTOBUF_C_TYPE_STRING)
+        return check_text(field, start, value, what, status);
+    if (field && field->type == PROTOBUF_C_TYPE_MESSAGE)
+        return check_bytes(field->descriptor, start, value, what, status);
+    return true;
+}
+
+bool check_bytes(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t count,
+                 const char *what, struct status *status)
+{
+    struct reader reader = {bytes, bytes + count};
+    status->code = STATUS_OK;
+    while (reader.at < reader.end) {
+        uint64_t key;
+        if (!read_varint(&reader, &key) || key >> 3 == 0 ||
+            !check_field(message, &reader, key, what, status)) {
+            if (status->code == STATUS_OK)
+                status_set(status, STATUS_INVALID_ARGUMENT, "%s: the bytes are no %s", what,
+                           message->short_name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Rules ---- */
+
+static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
+{
+    const void *member = base + field->offset;
+    if (field->label == PROTOBUF_C_LABEL_REPEATED)
+        return *(const size_t *)(base + field->quantifier_offset) > 0;
+    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
+        *(const uint32_t *)(base + field->quantifier_offset) != field->id)
+        return false;
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_STRING:
+        return (*(char *const *)member)[0] != '\0';
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return *(void *const *)member != NULL;
+    case PROTOBUF_C_TYPE_INT32:
+        return *(const int32_t *)member != 0;
+    case PROTOBUF_C_TYPE_INT64:
+        return *(const int64_t *)member != 0;
+    default:
+        return true;
+    }
+}
+
+static bool check_set(const struct call *call, const struct call_field_rule *rule,
+                      const char *value, struct status *status)
+{
+    char known[256] = "";
+    for (const char *const *each = rule->in; *each; each++) {
+        if (strcmp(*each, value) == 0)
+            return true;
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", *each);
+    }
+    status_set(status, STATUS_INVALID_ARGUMENT, "%s: %s may not be \"%.60s\"; known are %s",
+               call->name, rule->field->name, value, known);
+    return false;
+}
+
+static bool check_rule(const struct call *call, const struct call_field_rule *rule,
+                       const char *base, struct status *status)
+{
+    const ProtobufCFieldDescriptor *field = rule->field;
+    const void *member = base + field->offset;
+    bool present = is_present(field, base);
+    if (rule->required && !present) {
+        status_set(status, STATUS_INVALID_ARGUMENT, "%s: %s is missing; the call needs it",
+                   call->name, field->name);
+        return false;
+    }
+    if (rule->has_min && present) {
+        int64_t value = field->type == PROTOBUF_C_TYPE_INT64 ? *(const int64_t *)member
+                                                             : *(const int32_t *)member;
+        if (value < rule->min) {
+            status_set(status, STATUS_INVALID_ARGUMENT,
+                       "%s: %s is %lld; it may not be less than %lld", call->name, field->name,
+                       (long long)value, (long long)rule->min);
+            return false;
+        }
+    }
+    return !rule->in || !present || check_set(call, rule, *(char *const *)member, status);
+}
+
+static bool check_timestamps(const struct call *call, const ProtobufCMessage *request,
+                             struct status *status)
+{
+    for (unsigned i = 0; i < call->request->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &call->request->fields[i];
+        if (field->descriptor != &google__protobuf__timestamp__descriptor)
+            continue;
+        const Google__Protobuf__Timestamp *time =
+            *(Google__Protobuf__Timestamp *const *)((const char *)request + field->offset);
+        if (time &&
+            (time->seconds < TIMESTAMP_SECONDS_MIN || time->seconds > TIMESTAMP_SECONDS_MAX ||
+             time->nanos < 0 || time->nanos > 999999999)) {
+            status_set(status, STATUS_INVALID_ARGUMENT,
+                       "%s: %s is outside of the years 1 to 9999, or its nanos of 0 to 999999999",
+                       call->name, field->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_of(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field)
+{
+    return field >= message->fields && field < message->fields + message->n_fields;
+}
+
+bool check_rules(const struct call *call, const ProtobufCMessage *request, struct status *status)
+{
+    const char *base = (const char *)request;
+    for (size_t i = 0; i < call->rule_count; i++) {
+        const struct call_field_rule *rule = &call->rules[i];
+        if (is_of(call->request, rule->field)) {
+            if (!check_rule(call, rule, base, status))
+                return false;
+            continue;
+        }
+        size_t count = *(const size_t *)(base + call->each->quantifier_offset);
+        const char *const *elements = *(const char *const *const *)(base + call->each->offset);
+        for (size_t n = 0; n < count; n++) {
+            if (!check_rule(call, rule, elements[n], status))
+                return false;
+        }
+    }
+    return check_timestamps(call, request, status);
+}

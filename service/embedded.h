@@ -1,0 +1,11 @@
+/* The engine as a transport of the client library: "embedded:bot.db", "embedded:chatstore.toml". */
+#ifndef CHATSTORE_SERVICE_EMBEDDED_H
+#define CHATSTORE_SERVICE_EMBEDDED_H
+
+#include "stubs/c/transport.h"
+
+/* libchatstore finds it by this name in libchatstore-embedded; a program that links the engine
+ * registers it. */
+CHATSTORE_API extern const struct chatstore_transport_ops chatstore_embedded_transport;
+
+#endif

@@ -1,0 +1,79 @@
+/* What the parts of the engine share: engine.c (life), frame.c (a frame and its calls), gather.c
+ * (one call over several sources), admin.c (calls to the server itself). */
+#ifndef CHATSTORE_SERVICE_ENGINE_INTERNAL_H
+#define CHATSTORE_SERVICE_ENGINE_INTERNAL_H
+
+#include "engine.h"
+
+#include "arena.h"
+
+#include "pool/log.h"
+#include "pool/pool.h"
+#include "pool/source.h"
+#include "router/router.h"
+
+#include "chatstore/v1/envelope.pb-c.h"
+
+struct engine {
+    const struct config *config;
+    struct router *router;
+    struct pool pool;
+    struct source **sources; /* by number, as in the router */
+    size_t source_count;
+    int64_t started_ms;
+    _Atomic uint32_t calls_in_flight;
+    _Atomic uint64_t
+        *fallbacks; /* by source: calls that came there only because what they named is unknown */
+};
+
+enum { ANSWER_START_BYTES = 512 };
+
+/* One call of a frame. */
+struct call_run {
+    struct frame *frame;
+    const struct call *call; /* NULL: the method is unknown */
+    ProtobufCMessage *request;
+    struct status status;
+    int64_t deadline_ms;
+    struct router_decision route;
+    struct job job;       /* of a call to one source */
+    struct answer answer; /* the response: of the job, or merged */
+    uint8_t start[ANSWER_START_BYTES];
+    struct gather *gather; /* of a call to several sources */
+    Chatstore__V1__Result result;
+    Chatstore__V1__Status result_status;
+};
+
+struct frame {
+    struct engine *engine;
+    frame_done_fn done;
+    void *done_arg;
+    struct arena arena;
+    struct call_run *runs;
+    size_t run_count;
+    _Atomic size_t unfinished;
+    Chatstore__V1__Reply reply;
+    struct call_run refusal; /* the one result of a frame that cannot be decoded */
+    Chatstore__V1__Result *refusal_result;
+    _Alignas(16) char start[6 << 10];
+};
+
+/* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
+void run_finish(struct call_run *run);
+
+/* A job of this run for one source, into `answer`. */
+void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
+                  void (*done)(struct job *job));
+
+/* The text, cut at its first byte that is no UTF-8: one cut in the middle of a character would make
+ * the whole reply unreadable. */
+char *valid_text(char *text);
+
+/* gather.c: ask the sources of run->route, merge, finish the run. */
+void gather_start(struct call_run *run);
+void gather_free(struct gather *gather);
+
+/* admin.c: a call of scope SERVER, answered at once into run->answer and run->status. */
+void admin_run(struct call_run *run);
+
+#endif

@@ -1,0 +1,369 @@
+/* A frame from its bytes to its reply: the one gate that every call passes, and the one place where
+ * results are made. */
+#include "engine_internal.h"
+
+#include "check.h"
+
+#include "pool/clock.h"
+#include "pool/utf8.h"
+
+#include "sql_blocks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ARENA_BYTES_MIN = 256 << 10, /* for small frames: what their calls' states take */
+    ARENA_PER_BYTE = 16,         /* decoded messages are larger than their bytes */
+    ARENA_BYTES_MAX = 64 << 20,
+};
+
+/* ---- One call ---- */
+
+static void run_init(struct call_run *run, struct frame *frame)
+{
+    run->frame = frame;
+    run->call = NULL;
+    run->request = NULL;
+    run->gather = NULL;
+    run->status.code = STATUS_OK;
+    run->status.text[0] = '\0';
+    run->route = (struct router_decision){0};
+    answer_init(&run->answer, false, run->start, sizeof run->start,
+                frame->engine->config->limits.reply_bytes);
+    chatstore__v1__result__init(&run->result);
+}
+
+static void job_done(struct job *job)
+{
+    struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
+    run->status = job->status;
+    run_finish(run);
+}
+
+void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
+                  void (*done)(struct job *job))
+{
+    job->call = run->call;
+    job->sql = call_sql[run->call->id];
+    job->request = run->request;
+    job->deadline_ms = run->deadline_ms;
+    job->answer = answer;
+    job->done = done;
+    job->status.code = STATUS_OK;
+    job->status.text[0] = '\0';
+}
+
+static void run_one_source(struct call_run *run)
+{
+    struct source *source = run->frame->engine->sources[run->route.first];
+    run_init_job(run, &run->job, &run->answer, job_done);
+    bool now = run->call->access == CALL_ACCESS_READ && run->call->cost == CALL_COST_POINT;
+    if (now && source_read_now(source, &run->job))
+        job_done(&run->job);
+    else
+        source_submit(source, &run->job);
+}
+
+static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
+{
+    run->call = call_find(wire->method);
+    if (!run->call) {
+        status_set(&run->status, STATUS_UNIMPLEMENTED,
+                   "there is no method \"%.100s\"; methods are named as in "
+                   "\"/chatstore.v1.UserService/GetChatUser\"",
+                   wire->method);
+        return false;
+    }
+    const ProtobufCMessageDescriptor *message = run->call->request;
+    if (!check_bytes(message, wire->payload.data, wire->payload.len, run->call->name, &run->status))
+        return false;
+    ProtobufCAllocator *allocator = &run->frame->arena.allocator;
+    run->request =
+        protobuf_c_message_unpack(message, allocator, wire->payload.len, wire->payload.data);
+    if (!run->request) {
+        status_set(
+            &run->status, STATUS_INVALID_ARGUMENT,
+            "%s: the payload is no encoded %s, or takes more memory than a frame of this size may",
+            run->call->name, message->short_name);
+        return false;
+    }
+    return check_rules(run->call, run->request, &run->status);
+}
+
+static void log_decision(const struct call_run *run, const struct router_query *query)
+{
+    struct engine *engine = run->frame->engine;
+    const struct router_decision *route = &run->route;
+    const char *source =
+        route->count == 1 ? router_source_name(engine->router, route->first) : "all";
+    if (log_enabled(LOG_DEBUG))
+        log_line(LOG_DEBUG, "route call=%s chat_id=%lld data_source=\"%s\" tier=%s source=%s",
+                 run->call->name, (long long)query->chat_id,
+                 query->data_source ? query->data_source : "", router_tier_name(route->tier),
+                 source);
+    if (route->fallback == ROUTER_FALLBACK_NONE)
+        return;
+    static struct log_limit limit = {.burst = 5};
+    engine->fallbacks[route->first]++;
+    log_limited(&limit, LOG_WARN,
+                "%s (chat %lld, data_source \"%.60s\"): %s; the default source %s is used",
+                run->call->name, (long long)query->chat_id,
+                query->data_source ? query->data_source : "", router_fallback_name(route->fallback),
+                source);
+}
+
+static bool has_value(const ProtobufCFieldDescriptor *field, const char *base)
+{
+    return !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) ||
+           *(const uint32_t *)(base + field->quantifier_offset) == field->id;
+}
+
+static bool route(struct call_run *run)
+{
+    const struct call *call = run->call;
+    const char *base = (const char *)run->request;
+    struct router_query query = {.scope = call->scope, .access = call->access};
+    if (call->chat_id && has_value(call->chat_id, base)) {
+        query.has_chat_id = true;
+        query.chat_id = *(const int64_t *)(base + call->chat_id->offset);
+    }
+    if (call->data_source)
+        query.data_source = *(char *const *)(base + call->data_source->offset);
+    const struct router *router = run->frame->engine->router;
+    router_route(router, &query, &run->route);
+    log_decision(run, &query);
+    if (run->route.refused_readonly)
+        status_set(&run->status, STATUS_FAILED_PRECONDITION,
+                   "source %s is readonly: %s was refused and nothing was written",
+                   router_source_name(router, run->route.first), call->name);
+    return !run->route.refused_readonly;
+}
+
+static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms)
+{
+    const struct config_limits *limits = &run->frame->engine->config->limits;
+    run->deadline_ms = now_ms + (wire->timeout_ms ? wire->timeout_ms : limits->timeout_ms);
+    if (!decode(run, wire)) {
+        run_finish(run);
+    } else if (run->call->scope == CALL_SCOPE_SERVER) {
+        admin_run(run);
+        run_finish(run);
+    } else if (!route(run)) {
+        run_finish(run);
+    } else if (run->route.count == 1 && run->route.tier != ROUTER_TIER_MERGED) {
+        run_one_source(run);
+    } else {
+        gather_start(run);
+    }
+}
+
+/* ---- The results ---- */
+
+char *valid_text(char *text)
+{
+    text[utf8_valid_bytes(text, strlen(text))] = '\0';
+    return text;
+}
+
+static void set_result(struct call_run *run)
+{
+    Chatstore__V1__Result *result = &run->result;
+    if (run->status.code != STATUS_OK) {
+        chatstore__v1__status__init(&run->result_status);
+        run->result_status.code = (int32_t)run->status.code;
+        run->result_status.message = valid_text(run->status.text);
+        result->status = &run->result_status;
+        result->payload = (ProtobufCBinaryData){0};
+    } else {
+        result->payload =
+            (ProtobufCBinaryData){run->answer.payload.bytes, run->answer.payload.data};
+    }
+    if (run->call && run->call->scope != CALL_SCOPE_SERVER && run->route.count == 1)
+        result->source = (char *)router_source_name(run->frame->engine->router, run->route.first);
+}
+
+/* Results that do not fit into the frame's reply any more fail alone. */
+static void fit_results(struct frame *frame)
+{
+    size_t limit_bytes = frame->engine->config->limits.reply_bytes;
+    size_t used_bytes = 0;
+    for (size_t i = 0; i < frame->run_count; i++) {
+        struct call_run *run = &frame->runs[i];
+        set_result(run);
+        size_t bytes = chatstore__v1__result__get_packed_size(&run->result) + 6;
+        if (run->status.code == STATUS_OK && used_bytes + bytes > limit_bytes) {
+            status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+                       "%s: the answer has %zu bytes, of which the frame's reply has no room "
+                       "(reply_bytes = %zu); ask for less, or put fewer calls into a frame",
+                       run->call->name, run->answer.payload.bytes, limit_bytes);
+            set_result(run);
+            bytes = chatstore__v1__result__get_packed_size(&run->result) + 6;
+        }
+        used_bytes += bytes;
+    }
+}
+
+static void frame_finish(struct frame *frame)
+{
+    fit_results(frame);
+    frame->done(frame, frame->done_arg);
+}
+
+void run_finish(struct call_run *run)
+{
+    struct frame *frame = run->frame;
+    frame->engine->calls_in_flight--;
+    if (--frame->unfinished == 0)
+        frame_finish(frame);
+}
+
+size_t frame_reply_bytes(const struct frame *frame)
+{
+    return chatstore__v1__reply__get_packed_size(&frame->reply);
+}
+
+void frame_reply_pack(const struct frame *frame, uint8_t *reply)
+{
+    chatstore__v1__reply__pack(&frame->reply, reply);
+}
+
+/* ---- The frame ---- */
+
+struct frame *frame_new(struct engine *engine, frame_done_fn done)
+{
+    struct frame *frame = malloc(sizeof *frame);
+    if (!frame)
+        return NULL;
+    frame->engine = engine;
+    frame->done = done;
+    frame->runs = NULL;
+    frame->run_count = 0;
+    arena_init(&frame->arena, frame->start, sizeof frame->start);
+    return frame;
+}
+
+static void frame_clear(struct frame *frame)
+{
+    for (size_t i = 0; i < frame->run_count; i++) {
+        answer_fini(&frame->runs[i].answer);
+        gather_free(frame->runs[i].gather);
+    }
+    frame->run_count = 0;
+    frame->runs = NULL;
+}
+
+void frame_free(struct frame *frame)
+{
+    if (!frame)
+        return;
+    frame_clear(frame);
+    arena_reset(&frame->arena, 0);
+    free(frame);
+}
+
+/* The whole frame is refused: one result says why. */
+static void frame_refuse(struct frame *frame, const struct status *why)
+{
+    struct call_run *run = &frame->refusal;
+    run_init(run, frame);
+    run->status = *why;
+    frame->runs = run;
+    frame->run_count = 1;
+    frame->engine->calls_in_flight++;
+    frame->unfinished = 1;
+    chatstore__v1__reply__init(&frame->reply);
+    frame->refusal_result = &run->result;
+    frame->reply.results = &frame->refusal_result;
+    frame->reply.n_results = 1;
+    run_finish(run);
+}
+
+/* The states of the calls and the list of their results, from the arena. False: no room. */
+static bool frame_prepare(struct frame *frame, size_t count)
+{
+    struct call_run *runs = arena_alloc(&frame->arena, count * sizeof *runs);
+    Chatstore__V1__Result **results =
+        arena_alloc(&frame->arena, count * sizeof(Chatstore__V1__Result *));
+    if (!runs || !results)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        run_init(&runs[i], frame);
+        results[i] = &runs[i].result;
+    }
+    frame->runs = runs;
+    frame->run_count = count;
+    frame->unfinished = count;
+    frame->reply.results = results;
+    frame->reply.n_results = count;
+    return true;
+}
+
+static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *bytes, size_t count,
+                                            struct status *why)
+{
+    const struct config_limits *limits = &frame->engine->config->limits;
+    if (count > limits->frame_bytes) {
+        status_set(why, STATUS_RESOURCE_EXHAUSTED,
+                   "the frame has %zu bytes; at most %u are taken (frame_bytes)", count,
+                   limits->frame_bytes);
+        return NULL;
+    }
+    if (!check_bytes(&chatstore__v1__request__descriptor, bytes, count, "the frame", why))
+        return NULL;
+    Chatstore__V1__Request *request =
+        chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
+    if (!request)
+        status_set(why, STATUS_INVALID_ARGUMENT,
+                   "the frame is no chatstore.v1.Request, or takes more memory than a frame of its "
+                   "size may");
+    else if (request->n_calls == 0)
+        status_set(why, STATUS_INVALID_ARGUMENT, "the frame has no calls");
+    else if (request->n_calls > limits->calls_per_frame_max)
+        status_set(why, STATUS_RESOURCE_EXHAUSTED,
+                   "the frame has %zu calls; at most %u are taken (calls_per_frame_max)",
+                   request->n_calls, limits->calls_per_frame_max);
+    else
+        return request;
+    return NULL;
+}
+
+static bool admit(struct engine *engine, size_t count, struct status *why)
+{
+    uint32_t in_flight = (engine->calls_in_flight += (uint32_t)count);
+    if (in_flight <= engine->config->limits.calls_in_flight_max)
+        return true;
+    engine->calls_in_flight -= (uint32_t)count;
+    status_set(
+        why, STATUS_RESOURCE_EXHAUSTED,
+        "the server works on as many calls as it may (calls_in_flight_max = %u); try again later",
+        engine->config->limits.calls_in_flight_max);
+    return false;
+}
+
+void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg)
+{
+    struct status why = {0};
+    size_t budget_bytes = ARENA_BYTES_MIN + bytes * ARENA_PER_BYTE;
+    frame_clear(frame);
+    frame->done_arg = arg;
+    arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
+    chatstore__v1__reply__init(&frame->reply);
+    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
+    if (!wire || !admit(frame->engine, wire->n_calls, &why)) {
+        frame_refuse(frame, &why);
+        return;
+    }
+    size_t count = wire->n_calls; /* the frame may be done, and run again, before the loop ends */
+    if (!frame_prepare(frame, count)) {
+        frame->engine->calls_in_flight -= (uint32_t)count;
+        status_set(&why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
+                   count);
+        frame_refuse(frame, &why);
+        return;
+    }
+    int64_t now_ms = clock_now_ms();
+    struct call_run *runs = frame->runs;
+    for (size_t i = 0; i < count; i++)
+        run_start(&runs[i], wire->calls[i], now_ms);
+}

@@ -1,0 +1,206 @@
+/* A call over several sources: ask all of them at once, merge what they answer, name those that
+ * failed. */
+#include "engine_internal.h"
+
+#include "pool/clock.h"
+#include "router/merge.h"
+
+#include <stdlib.h>
+
+/* One source's part. */
+struct part {
+    struct gather *gather;
+    struct job job;
+    struct answer answer;
+};
+
+struct gather {
+    struct call_run *run;
+    size_t part_count;
+    _Atomic size_t unfinished;
+    Chatstore__V1__SourceFailure *failures;
+    Chatstore__V1__SourceFailure **failure_list;
+    char **merged_names;
+    struct part parts[];
+};
+
+static void gather_finish(struct gather *gather);
+
+static void part_done(struct job *job)
+{
+    struct part *part = (struct part *)((char *)job - offsetof(struct part, job));
+    struct gather *gather = part->gather;
+    if (--gather->unfinished == 0)
+        gather_finish(gather);
+}
+
+static struct gather *gather_new(struct call_run *run)
+{
+    ProtobufCAllocator *arena = &run->frame->arena.allocator;
+    size_t count = run->route.count;
+    struct gather *gather =
+        arena->alloc(arena->allocator_data, sizeof *gather + count * sizeof *gather->parts);
+    if (!gather)
+        return NULL;
+    *gather = (struct gather){.run = run, .part_count = count};
+    gather->failures = arena->alloc(arena->allocator_data, count * sizeof *gather->failures);
+    gather->failure_list =
+        arena->alloc(arena->allocator_data, count * sizeof(Chatstore__V1__SourceFailure *));
+    gather->merged_names = arena->alloc(arena->allocator_data, count * sizeof(char *));
+    if (!gather->failures || !gather->failure_list || !gather->merged_names)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct part *part = &gather->parts[i];
+        part->gather = gather;
+        answer_init(&part->answer, true, NULL, 0, run->frame->engine->config->limits.reply_bytes);
+        run_init_job(run, &part->job, &part->answer, part_done);
+    }
+    return gather;
+}
+
+void gather_free(struct gather *gather)
+{
+    if (!gather)
+        return;
+    for (size_t i = 0; i < gather->part_count; i++)
+        answer_fini(&gather->parts[i].answer);
+}
+
+void gather_start(struct call_run *run)
+{
+    struct gather *gather = gather_new(run);
+    if (!gather) {
+        status_set(&run->status, STATUS_RESOURCE_EXHAUSTED, "%s: no memory to ask %u sources",
+                   run->call->name, run->route.count);
+        run_finish(run);
+        return;
+    }
+    run->gather = gather;
+    int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->config->limits.merge_ms;
+    bool try_now = run->call->cost == CALL_COST_POINT;
+    size_t count = gather->part_count;
+    gather->unfinished =
+        count + 1; /* one for this function: parts must not end the gather before all have begun */
+    for (size_t i = 0; i < count; i++) {
+        struct part *part = &gather->parts[i];
+        struct source *source = run->frame->engine->sources[run->route.first + i];
+        if (part->job.deadline_ms > merge_deadline_ms)
+            part->job.deadline_ms = merge_deadline_ms;
+        if (try_now && source_read_now(source, &part->job))
+            gather->unfinished--;
+        else
+            source_submit(source, &part->job);
+    }
+    if (--gather->unfinished == 0)
+        gather_finish(gather);
+}
+
+/* ---- Merging ---- */
+
+/* Which sources failed and which took part, for the result; the first failure's status if all
+ * failed. */
+static void note_sources(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    const struct router *router = run->frame->engine->router;
+    static struct log_limit limit = {.burst = 5};
+    size_t failed = 0, merged = 0;
+    for (size_t i = 0; i < gather->part_count; i++) {
+        struct status *status = &gather->parts[i].job.status;
+        char *name = (char *)router_source_name(router, run->route.first + (uint32_t)i);
+        if (status->code == STATUS_OK) {
+            gather->merged_names[merged++] = name;
+            continue;
+        }
+        log_limited(&limit, LOG_WARN, "%s goes on without source %s: %s", run->call->name, name,
+                    status->text);
+        Chatstore__V1__SourceFailure *failure = &gather->failures[failed];
+        chatstore__v1__source_failure__init(failure);
+        failure->source = name;
+        failure->code = (int32_t)status->code;
+        failure->message = valid_text(status->text);
+        gather->failure_list[failed++] = failure;
+        if (run->status.code == STATUS_OK)
+            run->status = *status;
+    }
+    run->result.failed_sources = gather->failure_list;
+    run->result.n_failed_sources = failed;
+    if (merged > 0) {
+        run->status = (struct status){0};
+        run->result.merged_sources = gather->merged_names;
+        run->result.n_merged_sources = merged;
+    }
+}
+
+/* The limit of the request, or its default; negative: none. */
+static int64_t row_limit(const struct call_run *run)
+{
+    const struct call *call = run->call;
+    if (!call->limit)
+        return -1;
+    int32_t limit = *(const int32_t *)((const char *)run->request + call->limit->offset);
+    for (size_t i = 0; limit == 0 && i < call->rule_count; i++) {
+        if (call->rules[i].field == call->limit && call->rules[i].has_default)
+            return call->rules[i].default_integer;
+    }
+    return limit;
+}
+
+static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *arena,
+                            struct merge_source *source)
+{
+    struct merge_row *rows = arena->alloc(arena->allocator_data, answer->row_count * sizeof *rows);
+    if (!rows)
+        return false;
+    for (size_t i = 0; i < answer->row_count; i++) {
+        const struct answer_row *row = &answer->rows[i];
+        rows[i] = (struct merge_row){answer->payload.data + row->row_at, row->row_bytes,
+                                     answer->keys.data + row->key_at,    row->key_bytes,
+                                     answer->keys.data + row->order_at,  row->order_bytes};
+    }
+    *source = (struct merge_source){rows, answer->row_count};
+    return true;
+}
+
+static bool merge_parts(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    struct arena
+        arena; /* of its own: the rows may be many more than a small frame's budget allows */
+    arena_init(&arena, NULL, 0);
+    arena_reset(&arena, (size_t)run->frame->engine->config->limits.reply_bytes * 8);
+    ProtobufCAllocator *allocator = &arena.allocator;
+    struct merge_source *sources = arena_alloc(&arena, gather->part_count * sizeof *sources);
+    bool merged = sources != NULL;
+    for (size_t i = 0; i < gather->part_count && merged; i++) {
+        const struct part *part = &gather->parts[i];
+        sources[i] = (struct merge_source){0};
+        if (part->job.status.code == STATUS_OK)
+            merged = make_merge_rows(&part->answer, allocator, &sources[i]);
+    }
+    bool one_row = protobuf_c_message_descriptor_get_field(run->call->response, 1)->label !=
+                   PROTOBUF_C_LABEL_REPEATED;
+    struct merge_input input = {.sources = sources,
+                                .source_count = gather->part_count,
+                                .row_count_max = one_row ? 1 : row_limit(run),
+                                .first_source_only = one_row};
+    struct merge_output output;
+    merged = merged && merge_rows(&input, allocator, &output);
+    for (size_t i = 0; merged && i < output.row_count; i++)
+        buffer_append(&run->answer.payload, output.rows[i]->row, output.rows[i]->row_bytes);
+    if (merged)
+        merge_output_free(&output, allocator);
+    arena_reset(&arena, 0);
+    return merged && run->answer.payload.fault == BUFFER_OK;
+}
+
+static void gather_finish(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    note_sources(gather);
+    if (run->status.code == STATUS_OK && !merge_parts(gather))
+        status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+                   "%s: the merged answer is larger than the limit of %u bytes (reply_bytes)",
+                   run->call->name, run->frame->engine->config->limits.reply_bytes);
+    run_finish(run);
+}
