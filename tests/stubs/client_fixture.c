@@ -8,20 +8,17 @@ static _Thread_local unsigned payload_at;
 
 static void answer_user(const Chatstore__V1__Call *call, Chatstore__V1__Result *result)
 {
-    static Chatstore__V1__Status not_found = CHATSTORE__V1__STATUS__INIT;
+    static char text[] = "GetChatUser: no such user";
+    static Chatstore__V1__Status not_found = {
+        PROTOBUF_C_MESSAGE_INIT(&chatstore__v1__status__descriptor), CHATSTORE_NOT_FOUND, text};
     Chatstore__V1__ChatUser user = CHATSTORE__V1__CHAT_USER__INIT;
     Chatstore__V1__GetChatUserResponse response = CHATSTORE__V1__GET_CHAT_USER_RESPONSE__INIT;
     Chatstore__V1__GetChatUserRequest *request =
         chatstore__v1__get_chat_user_request__unpack(NULL, call->payload.len, call->payload.data);
 
     assert_non_null(request);
-    if (request->user_id < 0) {
-        Chatstore__V1__Status *status = &not_found;
-        static char text[] = "GetChatUser: no such user";
-        status->code = CHATSTORE_NOT_FOUND;
-        status->message = text;
-        result->status = status;
-    }
+    if (request->user_id < 0)
+        result->status = &not_found;
     user.chat_id = request->chat_id;
     user.user_id = request->user_id;
     response.user = &user;
