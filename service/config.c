@@ -190,6 +190,8 @@ enum config_status config_load(const char *path, struct config **config_out,
     int error = folder_of_file(path, folder);
     if (error == 0)
         error = read_all(path, &text, &bytes);
+    if (error == ENOMEM)
+        return CONFIG_NO_MEMORY;
     if (error != 0)
         return fail_input(origin, "cannot read the configuration", error, config_out, report_out);
     struct config_input input = {text, bytes, origin, folder, true};

@@ -213,15 +213,19 @@ static void fill_mappings(struct config_reader *reader, const struct names *name
 
 void config_resolve(struct config_reader *reader, struct config *config)
 {
-    join_forms(reader);
-    fill_sources(reader, config);
     struct names names;
-    index_names(&names, reader->arena, config);
-    if (config->source_count > 0 && names.by_name) {
+    join_forms(reader);
+    /* Without memory there are names missing; nothing of this load will be used. */
+    if (!reader->arena->failed)
+        fill_sources(reader, config);
+    if (!reader->arena->failed)
+        index_names(&names, reader->arena, config);
+    if (!reader->arena->failed && config->source_count > 0) {
         choose_default(reader, &names, config);
         fill_mappings(reader, &names, config);
     }
-    config_resolve_listen(reader, config);
+    if (!reader->arena->failed)
+        config_resolve_listen(reader, config);
     config->limits = reader->form->limits;
     config->limits_given = reader->form->limits_given;
 }

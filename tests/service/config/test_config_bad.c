@@ -204,69 +204,128 @@ static void one_mistake_is_told_once(void **state)
     }
 }
 
-static void too_many_urls_are_refused(void **state)
+/* Text that is written by `write`, loaded. */
+static struct loaded load_written(void (*write)(FILE *file))
 {
-    (void)state;
-    char text[4096] = GOOD "[service]\nlisten = [";
-    char *at = text + strlen(text);
-    for (int i = 0; i < 65; i++)
-        at += sprintf(at, "\"tcp://127.0.0.1:%d\",", i + 1);
-    strcpy(at, "]\n");
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    write(file);
+    fclose(file);
     struct loaded loaded = load_text(text);
-    assert_non_null(find_text(loaded.report, "more than 64"));
-    loaded_free(&loaded);
-}
-
-static void too_many_sources_are_refused(void **state)
-{
-    (void)state;
-    enum { COUNT = 4097 };
-    char *text = malloc((size_t)COUNT * 32);
-    char *at = stpcpy(text, "[database.sources]\n");
-    for (int i = 0; i < COUNT; i++)
-        at += sprintf(at, "s%d.path = \"%d\"\n", i, i);
-    struct loaded loaded = load_text(text);
-    assert_non_null(find_text(loaded.report, "more than 4096"));
-    loaded_free(&loaded);
     free(text);
+    return loaded;
 }
 
-static void long_texts_are_refused(void **state)
+static void write_65_urls(FILE *file)
+{
+    fputs(GOOD "[service]\nlisten = [", file);
+    for (int i = 1; i <= 65; i++)
+        fprintf(file, "\"tcp://127.0.0.1:%d\",", i);
+    fputs("]\n", file);
+}
+
+static void write_4097_sources(FILE *file)
+{
+    fputs("[database.sources]\n", file);
+    for (int i = 0; i < 4097; i++)
+        fprintf(file, "s%d.path = \"%d\"\n", i, i);
+}
+
+static void write_long_path(FILE *file)
+{
+    fprintf(file, "[database.sources.a]\npath = \"%04096d\"\n", 0);
+}
+
+static void write_long_name(FILE *file)
+{
+    fprintf(file, "[database.sources.%03000d]\npath = \"a\"\nunknown_key_here = 1\n", 0);
+}
+
+static void what_is_too_much_is_refused(void **state)
 {
     (void)state;
-    char text[10000];
-    char *at = stpcpy(text, "[database.sources.a]\npath = \"");
-    memset(at, 'x', 4096);
-    strcpy(at + 4096, "\"\n");
-    struct loaded loaded = load_text(text);
-    assert_non_null(find_text(loaded.report, "longer than 4095"));
-    loaded_free(&loaded);
+    static const struct {
+        void (*write)(FILE *file);
+        const char *fragment;
+        size_t errors;
+    } cases[] = {{write_65_urls, "more than 64", 1},
+                 {write_4097_sources, "more than 4096", 1},
+                 {write_long_path, "longer than 4095", 1},
+                 {write_long_name, "longer than 128", 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loaded loaded = load_written(cases[i].write);
+        assert_non_null(find_text(loaded.report, cases[i].fragment));
+        assert_int_equal(loaded.report->total[CONFIG_ERROR], cases[i].errors);
+        loaded_free(&loaded);
+    }
+}
 
-    at = stpcpy(text, "[database.sources.");
-    memset(at, 'x', 3000);
-    strcpy(at + 3000, "]\npath = \"a\"\nunknown_key_here = 1\n");
-    loaded = load_text(text);
-    assert_non_null(find_text(loaded.report, "longer than 128"));
-    assert_int_equal(loaded.report->total[CONFIG_ERROR], 2);
+/* Many mappings to many sources, none of which exist: must not take the product of both. */
+static void write_dangling_mappings(FILE *file)
+{
+    fputs("[database.sources]\n", file);
+    for (int i = 0; i < 4096; i++)
+        fprintf(file, "source-of-chats-%d.path = \"%d\"\n", i, i);
+    fputs("[database.chatMapping]\n", file);
+    for (int i = 0; i < 20000; i++)
+        fprintf(file, "%d = \"sauce-of-chats-%d\"\n", i, i);
+}
+
+static void many_dangling_mappings_are_counted(void **state)
+{
+    (void)state;
+    struct loaded loaded = load_written(write_dangling_mappings);
+    assert_int_equal(loaded.status, CONFIG_OK);
+    assert_int_equal(loaded.report->total[CONFIG_WARNING], 20001); /* and no default */
     loaded_free(&loaded);
+}
+
+static const char good[] = "[database]\ndefault = \"a\"\nsources = {\n  a = { path = 'x', options "
+                           "= {timeout = 1.5} }, # c\n"
+                           "}\nchatMapping = { -1 = \"a\" }\n[service]\nlisten = "
+                           "[\"tcp://[::1]:1\"]\nlimits.merge_ms = 9\n";
+
+/* In memory of exactly this size, so that a sanitizer sees a read beyond it. */
+static void load_bytes(const char *text, size_t bytes)
+{
+    char *exact = malloc(bytes + (bytes == 0));
+    struct loaded loaded;
+    memcpy(exact, text, bytes);
+    struct config_input input = {exact, bytes, "bytes", "/", false};
+    loaded.status = config_parse(&input, &loaded.config, &loaded.report);
+    assert_non_null(loaded.report);
+    assert_int_equal(loaded.status == CONFIG_OK, loaded.config != NULL);
+    loaded_free(&loaded);
+    free(exact);
 }
 
 static void every_prefix_of_a_good_file_is_survived(void **state)
 {
     (void)state;
-    static const char good[] = "[database]\ndefault = \"a\"\nsources = {\n  a = { path = 'x', "
-                               "options = {timeout = 1.5} }, # c\n}\nchatMapping = { -1 = \"a\" }\n"
-                               "[service]\nlisten = [\"tcp://[::1]:1\"]\nlimits.merge_ms = 9\n";
-    for (size_t bytes = 0; bytes < sizeof good; bytes++) {
-        char *exact = malloc(bytes + 1);
-        struct loaded loaded;
-        memcpy(exact, good, bytes);
-        struct config_input input = {exact, bytes, "p", "/", false};
-        loaded.status = config_parse(&input, &loaded.config, &loaded.report);
-        assert_non_null(loaded.report);
-        assert_int_equal(loaded.status == CONFIG_OK, loaded.config != NULL);
-        loaded_free(&loaded);
-        free(exact);
+    for (size_t bytes = 0; bytes < sizeof good; bytes++)
+        load_bytes(good, bytes);
+}
+
+static uint32_t random_next(uint32_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+static void damaged_files_are_survived(void **state)
+{
+    (void)state;
+    static const char damage[] = "[]{}=\"'.,\n#\\-_0a \t\r\0\x7f\xc3\xff";
+    uint32_t seed = 2463534242;
+    for (unsigned round = 0; round < 3000; round++) {
+        char text[sizeof good];
+        memcpy(text, good, sizeof good);
+        for (uint32_t i = random_next(&seed) % 5 + 1; i > 0; i--)
+            text[random_next(&seed) % sizeof good] = damage[random_next(&seed) % sizeof damage];
+        load_bytes(text, sizeof good - 1 - random_next(&seed) % 3);
     }
 }
 
@@ -275,10 +334,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_is_told_with_its_place),
         cmocka_unit_test(one_mistake_is_told_once),
-        cmocka_unit_test(too_many_urls_are_refused),
-        cmocka_unit_test(too_many_sources_are_refused),
-        cmocka_unit_test(long_texts_are_refused),
+        cmocka_unit_test(what_is_too_much_is_refused),
+        cmocka_unit_test(many_dangling_mappings_are_counted),
         cmocka_unit_test(every_prefix_of_a_good_file_is_survived),
+        cmocka_unit_test(damaged_files_are_survived),
     };
     return cmocka_run_group_tests_name("config_bad", tests, NULL, NULL);
 }

@@ -138,12 +138,14 @@ static void a_large_text_is_refused(void **state)
 /* `begin`, then `part` many times, then `end`. */
 static char *repeat(const char *begin, const char *part, size_t count, const char *end)
 {
-    size_t part_bytes = strlen(part);
-    char *text = malloc(strlen(begin) + count * part_bytes + strlen(end) + 1);
-    char *at = stpcpy(text, begin);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    fputs(begin, file);
     for (size_t i = 0; i < count; i++)
-        at = stpcpy(at, part);
-    strcpy(at, end);
+        fputs(part, file);
+    fputs(end, file);
+    fclose(file);
     return text;
 }
 
