@@ -162,6 +162,28 @@ static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *are
     return true;
 }
 
+/* Whether the answer is one row, which then comes whole from the first source that has it. */
+static bool is_one_row(const struct call *call)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(call->response, 1);
+    return field->label != PROTOBUF_C_LABEL_REPEATED;
+}
+
+/* The source of a one-row answer, for the result. */
+static void note_row_source(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    for (size_t i = 0; i < gather->part_count; i++) {
+        const struct part *part = &gather->parts[i];
+        if (part->job.status.code != STATUS_OK || part->answer.row_count == 0)
+            continue;
+        uint32_t number = run->route.first + (uint32_t)i;
+        run->result.source = (char *)router_source_name(run->frame->engine->router, number);
+        return;
+    }
+}
+
 static bool merge_parts(struct gather *gather)
 {
     struct call_run *run = gather->run;
@@ -178,8 +200,7 @@ static bool merge_parts(struct gather *gather)
         if (part->job.status.code == STATUS_OK)
             merged = make_merge_rows(&part->answer, allocator, &sources[i]);
     }
-    bool one_row = protobuf_c_message_descriptor_get_field(run->call->response, 1)->label !=
-                   PROTOBUF_C_LABEL_REPEATED;
+    bool one_row = is_one_row(run->call);
     struct merge_input input = {.sources = sources,
                                 .source_count = gather->part_count,
                                 .row_count_max = one_row ? 1 : row_limit(run),
@@ -202,5 +223,7 @@ static void gather_finish(struct gather *gather)
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
                    "%s: the merged answer is larger than the limit of %u bytes (reply_bytes)",
                    run->call->name, run->frame->engine->config->limits.reply_bytes);
+    if (run->status.code == STATUS_OK && is_one_row(run->call))
+        note_row_source(gather);
     run_finish(run);
 }
