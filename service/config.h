@@ -45,7 +45,7 @@ struct config_mapping {
       "Largest reply frame; a result that does not fit any more fails with RESOURCE_EXHAUSTED.")   \
     X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
     X(calls_in_flight_max, 4096, 1, 65536,                                                         \
-      "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")         \
+      "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")          \
     X(write_queue_max, 4096, 1, 1000000, "Writes that wait for one source.")                       \
     X(read_queue_max, 4096, 1, 1000000, "Reads that wait for one source.")                         \
     X(timeout_ms, 30000, 1, 3600000, "Deadline of a call that brings no timeout of its own.")      \
