@@ -80,7 +80,7 @@ bool client_give_up(struct chatstore_client *client, struct client_call *call,
 
 void client_fail(struct client_call *call, enum chatstore_status status, const char *message)
 {
-    char text[CLIENT_ERROR_BYTES];
+    char text[CLIENT_ERROR_BYTES + 128];
     struct chatstore_outcome outcome;
 
     snprintf(text, sizeof text, "%s: %s", call->name, message);
