@@ -19,7 +19,7 @@ SELECT coalesce(sum(message_count), 0) AS message_count,
 FROM bayes_classes
 WHERE chat_id IS :chat_id AND is_spam = :is_spam;
 
--- name: UpdateTokenStats
+-- fragment: add_to_token
 UPDATE bayes_tokens
 SET spam_count = coalesce(spam_count, 0) + iif(:is_spam, :increment, 0),
     ham_count = coalesce(ham_count, 0) + iif(:is_spam, 0, :increment),
@@ -30,17 +30,12 @@ INSERT INTO bayes_tokens (token, chat_id, spam_count, ham_count, total_count)
 SELECT :token, :chat_id, iif(:is_spam, :increment, 0), iif(:is_spam, 0, :increment), :increment
 WHERE NOT EXISTS (SELECT 1 FROM bayes_tokens WHERE token = :token AND chat_id IS :chat_id);
 
+-- name: UpdateTokenStats
+{add_to_token}
+
 -- name: BatchUpdateTokens
 -- Runs once for each of the updates, with the chat_id of the request.
-UPDATE bayes_tokens
-SET spam_count = coalesce(spam_count, 0) + iif(:is_spam, :increment, 0),
-    ham_count = coalesce(ham_count, 0) + iif(:is_spam, 0, :increment),
-    total_count = coalesce(total_count, 0) + :increment,
-    updated_at = CURRENT_TIMESTAMP
-WHERE rowid = (SELECT min(rowid) FROM bayes_tokens WHERE token = :token AND chat_id IS :chat_id);
-INSERT INTO bayes_tokens (token, chat_id, spam_count, ham_count, total_count)
-SELECT :token, :chat_id, iif(:is_spam, :increment, 0), iif(:is_spam, 0, :increment), :increment
-WHERE NOT EXISTS (SELECT 1 FROM bayes_tokens WHERE token = :token AND chat_id IS :chat_id);
+{add_to_token}
 
 -- name: UpdateClassStats
 UPDATE bayes_classes
@@ -71,7 +66,7 @@ SELECT coalesce(sum(message_count) FILTER (WHERE is_spam), 0) AS total_spam_mess
 FROM bayes_classes
 WHERE chat_id IS :chat_id;
 
--- name: GetTopSpamTokens
+-- fragment: frequent_tokens
 SELECT token, spam_count, ham_count, total_count
 FROM (SELECT token,
              coalesce(sum(spam_count), 0) AS spam_count,
@@ -81,19 +76,14 @@ FROM (SELECT token,
       WHERE chat_id IS :chat_id
       GROUP BY token)
 WHERE total_count >= 2
+
+-- name: GetTopSpamTokens
+{frequent_tokens}
 ORDER BY CAST(spam_count AS REAL) / total_count DESC, spam_count DESC, token
 LIMIT :limit;
 
 -- name: GetTopHamTokens
-SELECT token, spam_count, ham_count, total_count
-FROM (SELECT token,
-             coalesce(sum(spam_count), 0) AS spam_count,
-             coalesce(sum(ham_count), 0) AS ham_count,
-             coalesce(sum(total_count), 0) AS total_count
-      FROM bayes_tokens
-      WHERE chat_id IS :chat_id
-      GROUP BY token)
-WHERE total_count >= 2
+{frequent_tokens}
 ORDER BY CAST(ham_count AS REAL) / total_count DESC, ham_count DESC, token
 LIMIT :limit;
 

@@ -4,6 +4,14 @@
 -- read. The bounds of the date are written so that an absent one (NULL) leaves the index usable: every number is
 -- greater than -9e999, every text less than a blob.
 
+-- fragment: message_columns
+SELECT m.chat_id, m.message_id, m.date, m.user_id, m.reply_id, m.thread_id, m.root_message_id, m.message_text,
+       m.message_type, m.message_category, m.quote_text, m.media_id, m.created_at, u.username, u.full_name,
+       a.file_unique_id AS "media.file_unique_id", a.file_id AS "media.file_id", a.file_size AS "media.file_size",
+       a.media_type AS "media.media_type", a.metadata AS "media.metadata", a.status AS "media.status",
+       a.mime_type AS "media.mime_type", a.local_url AS "media.local_url", a.prompt AS "media.prompt",
+       a.description AS "media.description", a.created_at AS "media.created_at", a.updated_at AS "media.updated_at"
+
 -- name: SaveChatMessage
 INSERT INTO chat_messages
     (chat_id, message_id, date, user_id, reply_id, thread_id, root_message_id, message_text, message_type,
@@ -23,12 +31,7 @@ ON CONFLICT (chat_id, user_id, date) DO UPDATE
 SET messages_count = messages_count + 1, updated_at = CURRENT_TIMESTAMP;
 
 -- name: GetChatMessagesSince
-SELECT m.chat_id, m.message_id, m.date, m.user_id, m.reply_id, m.thread_id, m.root_message_id, m.message_text,
-       m.message_type, m.message_category, m.quote_text, m.media_id, m.created_at, u.username, u.full_name,
-       a.file_unique_id AS "media.file_unique_id", a.file_id AS "media.file_id", a.file_size AS "media.file_size",
-       a.media_type AS "media.media_type", a.metadata AS "media.metadata", a.status AS "media.status",
-       a.mime_type AS "media.mime_type", a.local_url AS "media.local_url", a.prompt AS "media.prompt",
-       a.description AS "media.description", a.created_at AS "media.created_at", a.updated_at AS "media.updated_at"
+{message_columns}
 FROM chat_messages m
 CROSS JOIN chat_users u ON u.chat_id = m.chat_id AND u.user_id = m.user_id
 LEFT JOIN media_attachments a ON a.file_unique_id = m.media_id
@@ -40,24 +43,14 @@ ORDER BY m.date DESC, m.message_id
 LIMIT :limit;
 
 -- name: GetChatMessageByMessageId
-SELECT m.chat_id, m.message_id, m.date, m.user_id, m.reply_id, m.thread_id, m.root_message_id, m.message_text,
-       m.message_type, m.message_category, m.quote_text, m.media_id, m.created_at, u.username, u.full_name,
-       a.file_unique_id AS "media.file_unique_id", a.file_id AS "media.file_id", a.file_size AS "media.file_size",
-       a.media_type AS "media.media_type", a.metadata AS "media.metadata", a.status AS "media.status",
-       a.mime_type AS "media.mime_type", a.local_url AS "media.local_url", a.prompt AS "media.prompt",
-       a.description AS "media.description", a.created_at AS "media.created_at", a.updated_at AS "media.updated_at"
+{message_columns}
 FROM chat_messages m
 CROSS JOIN chat_users u ON u.chat_id = m.chat_id AND u.user_id = m.user_id
 LEFT JOIN media_attachments a ON a.file_unique_id = m.media_id
 WHERE m.chat_id = :chat_id AND m.message_id = :message_id;
 
 -- name: GetChatMessagesByRootId
-SELECT m.chat_id, m.message_id, m.date, m.user_id, m.reply_id, m.thread_id, m.root_message_id, m.message_text,
-       m.message_type, m.message_category, m.quote_text, m.media_id, m.created_at, u.username, u.full_name,
-       a.file_unique_id AS "media.file_unique_id", a.file_id AS "media.file_id", a.file_size AS "media.file_size",
-       a.media_type AS "media.media_type", a.metadata AS "media.metadata", a.status AS "media.status",
-       a.mime_type AS "media.mime_type", a.local_url AS "media.local_url", a.prompt AS "media.prompt",
-       a.description AS "media.description", a.created_at AS "media.created_at", a.updated_at AS "media.updated_at"
+{message_columns}
 FROM chat_messages m
 CROSS JOIN chat_users u ON u.chat_id = m.chat_id AND u.user_id = m.user_id
 LEFT JOIN media_attachments a ON a.file_unique_id = m.media_id
@@ -67,12 +60,7 @@ ORDER BY m.date, m.message_id;
 
 -- name: GetChatMessagesByUser
 -- The one author first: looked up once, and the messages still come in the order of their index.
-SELECT m.chat_id, m.message_id, m.date, m.user_id, m.reply_id, m.thread_id, m.root_message_id, m.message_text,
-       m.message_type, m.message_category, m.quote_text, m.media_id, m.created_at, u.username, u.full_name,
-       a.file_unique_id AS "media.file_unique_id", a.file_id AS "media.file_id", a.file_size AS "media.file_size",
-       a.media_type AS "media.media_type", a.metadata AS "media.metadata", a.status AS "media.status",
-       a.mime_type AS "media.mime_type", a.local_url AS "media.local_url", a.prompt AS "media.prompt",
-       a.description AS "media.description", a.created_at AS "media.created_at", a.updated_at AS "media.updated_at"
+{message_columns}
 FROM chat_users u
 CROSS JOIN chat_messages m ON m.chat_id = :chat_id AND m.user_id = :user_id
 LEFT JOIN media_attachments a ON a.file_unique_id = m.media_id

@@ -8,15 +8,17 @@ VALUES (:chat_id, :user_id, :message_id, :message_text, :spam_reason, :score);
 INSERT INTO ham_messages (chat_id, user_id, message_id, text, reason, score)
 VALUES (:chat_id, :user_id, :message_id, :message_text, :spam_reason, :score);
 
--- name: GetSpamMessagesByText
+-- fragment: spam_rows
 SELECT chat_id, user_id, message_id, text, reason, score, created_at, updated_at
 FROM spam_messages
+
+-- name: GetSpamMessagesByText
+{spam_rows}
 WHERE text = :text
 ORDER BY message_id, rowid;
 
 -- name: GetSpamMessages
-SELECT chat_id, user_id, message_id, text, reason, score, created_at, updated_at
-FROM spam_messages
+{spam_rows}
 ORDER BY message_id, rowid
 LIMIT :limit;
 
@@ -25,7 +27,6 @@ DELETE FROM spam_messages
 WHERE chat_id = :chat_id AND user_id = :user_id;
 
 -- name: GetSpamMessagesByUserId
-SELECT chat_id, user_id, message_id, text, reason, score, created_at, updated_at
-FROM spam_messages
+{spam_rows}
 WHERE chat_id = :chat_id AND user_id = :user_id
 ORDER BY message_id;

@@ -6,21 +6,22 @@ VALUES (:chat_id, :user_id, :username, :full_name)
 ON CONFLICT (chat_id, user_id) DO UPDATE
 SET username = excluded.username, full_name = excluded.full_name, updated_at = CURRENT_TIMESTAMP;
 
--- name: GetChatUser
+-- fragment: user_rows
 SELECT chat_id, user_id, username, full_name, timezone, messages_count, created_at, updated_at, is_spammer, metadata
 FROM chat_users
+
+-- name: GetChatUser
+{user_rows}
 WHERE chat_id = :chat_id AND user_id = :user_id;
 
 -- name: GetChatUserByUsername
-SELECT chat_id, user_id, username, full_name, timezone, messages_count, created_at, updated_at, is_spammer, metadata
-FROM chat_users
+{user_rows}
 WHERE chat_id = :chat_id AND username = :username
 ORDER BY user_id
 LIMIT 1;
 
 -- name: GetChatUsers
-SELECT chat_id, user_id, username, full_name, timezone, messages_count, created_at, updated_at, is_spammer, metadata
-FROM chat_users
+{user_rows}
 WHERE chat_id = :chat_id AND (:seen_since IS NULL OR updated_at > :seen_since)
 ORDER BY updated_at DESC, user_id
 LIMIT :limit;
