@@ -1,6 +1,7 @@
 #include "schema.h"
 
 #include "log.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -98,10 +99,11 @@ static const struct step {
          CACHE_TABLE("geocode_maps_lookup")},
 };
 
-/* The newest N of a chat without reading all of it. This order of columns keeps the ties that old
- * bots see. */
-static const char own_index[] = "CREATE INDEX IF NOT EXISTS chatstore_chat_messages_date "
-                                "ON chat_messages (chat_id, date DESC, message_id)";
+/* What the service adds for itself: the newest N of a chat without reading all of it, in an order
+ * of columns that keeps the ties that old bots see; and the memory of request_ids. */
+static const char own_tables[] =
+    "CREATE INDEX IF NOT EXISTS chatstore_chat_messages_date "
+    "ON chat_messages (chat_id, date DESC, message_id);" REQUESTS_TABLE_SQL;
 
 static int fail(sqlite3 *db, const char *what, struct status *why)
 {
@@ -251,10 +253,7 @@ int schema_migrate(sqlite3 *db, int version, struct status *why)
                    version);
         return SQLITE_MISMATCH;
     }
-    bool exists = false;
-    int error = query_exists(db, "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1",
-                             "chatstore_chat_messages_date", NULL, &exists);
-    if (error == SQLITE_OK && !exists)
-        error = exec(db, own_index);
-    return error == SQLITE_OK ? SQLITE_OK : fail(db, "adding the index of messages by date", why);
+    int error = exec(db, own_tables);
+    return error == SQLITE_OK ? SQLITE_OK
+                              : fail(db, "adding the index and the table of the service", why);
 }

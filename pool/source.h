@@ -33,6 +33,8 @@ struct source_config {
         timeout_ms; /* longest wait for a connection, or for a lock that another process holds */
     unsigned write_queue_max;
     unsigned read_queue_max;
+    unsigned requests_keep_ms; /* how long a write's request_id is remembered */
+    unsigned requests_max;     /* how many are, at most */
     enum source_journal journal;
     enum source_sync sync;
 };
@@ -43,6 +45,9 @@ struct job {
     const struct call *call;
     const char *sql; /* the call's SQL block */
     const ProtobufCMessage *request;
+    const char *request_id; /* of a write; NULL or "": it is done once for each arrival */
+    const uint8_t *payload; /* the request as it came, which tells a repeat from another request */
+    size_t payload_bytes;
     int64_t deadline_ms;   /* clock_now_ms(); not started after it, a read is interrupted by it */
     struct answer *answer; /* initialised; receives the response's bytes, none unless OK */
     void (*done)(struct job *job); /* called exactly once by source_submit's work, on any thread */

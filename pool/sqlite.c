@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "csid.h"
 #include "log.h"
+#include "requests.h"
 #include "schema.h"
 #include "source_ops.h"
 #include "statement.h"
@@ -33,6 +34,7 @@ struct sqlite_connection {
     sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *rollback_to, *data_version;
     struct prepared *prepared[CALL_COUNT];  /* statements of calls without variants, by id */
     struct prepared **variants[CALL_COUNT]; /* of calls with variants: VARIANTS_MAX each */
+    struct requests requests;               /* of the writer */
     int seen_version;                       /* of PRAGMA data_version, 0 before the first group */
     /* The bound of the read that runs: looked at by the progress handler. */
     uint64_t steps_left; /* 0: none */
@@ -169,6 +171,7 @@ static void sqlite_disconnect(struct connection *base)
             prepared_free(connection->variants[id][n]);
         free(connection->variants[id]);
     }
+    requests_close(&connection->requests);
     sqlite3_finalize(connection->begin);
     sqlite3_finalize(connection->commit);
     sqlite3_finalize(connection->rollback);
@@ -293,6 +296,8 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
         return SQLITE_ERROR;
     }
     int error = schema_migrate(connection->db, version, why);
+    if (error == SQLITE_OK)
+        error = requests_open(&connection->requests, connection->db);
     if (error == SQLITE_OK)
         source->schema_version = SCHEMA_VERSION;
     return error;
@@ -506,37 +511,68 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
     if (error != SQLITE_OK)
         return set_group_error(connection, "BEGIN", error, why);
     watch_foreign_commits(connection);
-    return OUTCOME_DONE;
+    error = requests_forget(&connection->requests, &base->source->config);
+    return error == SQLITE_OK ? OUTCOME_DONE : set_group_error(connection, "BEGIN", error, why);
+}
+
+/* A write met an error that is not its own: the group's transaction is given up. */
+static enum outcome lose_group(struct sqlite_connection *connection, struct job *job, int error)
+{
+    if (set_group_error(connection, "the write", error, &job->status) == OUTCOME_BUSY) {
+        status_set(&job->status, STATUS_UNAVAILABLE, "%s: locked in the middle of a transaction",
+                   job->source->config.path);
+        run_plain(connection->rollback);
+    }
+    return OUTCOME_BROKEN;
+}
+
+/* Whether a repeat shall get the same answer: what another try might change is not kept. */
+static bool is_lasting(enum status_code code)
+{
+    return code == STATUS_OK || code == STATUS_ALREADY_EXISTS || code == STATUS_INVALID_ARGUMENT;
+}
+
+/* Within the savepoint: run the call, undo it if it fails, keep its answer. */
+static enum outcome write_once(struct sqlite_connection *connection, struct job *job)
+{
+    enum outcome outcome;
+    int error = run_job(connection, job, &outcome);
+    if (error != SQLITE_DONE) {
+        answer_reset(job->answer);
+        if (outcome != OUTCOME_DONE || sqlite3_get_autocommit(connection->db)) {
+            struct status why = job->status;
+            lose_group(connection, job, error);
+            if (why.code != STATUS_OK)
+                job->status = why;
+            return OUTCOME_BROKEN;
+        }
+        run_plain(connection->rollback_to);
+    }
+    if (!is_lasting(job->status.code))
+        return OUTCOME_DONE;
+    error = requests_store(&connection->requests, job);
+    if (error == SQLITE_OK)
+        return OUTCOME_DONE;
+    answer_reset(job->answer);
+    return lose_group(connection, job, error);
 }
 
 static enum outcome sqlite_write(struct connection *base, struct job *job)
 {
     struct sqlite_connection *connection = sqlite_of(base);
-    int error = run_plain(connection->savepoint);
+    bool known = false;
+    int error = requests_find(&connection->requests, job, &known);
+    if (error == SQLITE_OK && known)
+        return OUTCOME_DONE;
+    if (error == SQLITE_OK)
+        error = run_plain(connection->savepoint);
     if (error != SQLITE_OK)
-        return set_group_error(connection, "SAVEPOINT", error, &job->status);
-    enum outcome outcome;
-    bool failed = run_job(connection, job, &outcome) != SQLITE_DONE;
-    if (failed) {
-        answer_reset(job->answer);
-        if (sqlite3_get_autocommit(connection->db)) { /* the error took the transaction with it */
-            if (job->status.code != STATUS_RESOURCE_EXHAUSTED)
-                status_set(&job->status, STATUS_UNAVAILABLE, "%s: %s", job->source->config.path,
-                           sqlite3_errmsg(connection->db));
-            return OUTCOME_BROKEN;
-        }
-        run_plain(connection->rollback_to);
-    }
+        return lose_group(connection, job, error);
+    enum outcome outcome = write_once(connection, job);
+    if (outcome != OUTCOME_DONE)
+        return outcome;
     error = run_plain(connection->release);
-    if (error != SQLITE_OK || outcome == OUTCOME_BROKEN || outcome == OUTCOME_BUSY) {
-        struct status why = job->status;
-        set_group_error(connection, "the write", error == SQLITE_OK ? SQLITE_IOERR : error,
-                        &job->status);
-        if (outcome == OUTCOME_BROKEN)
-            job->status = why;
-        return OUTCOME_BROKEN;
-    }
-    return OUTCOME_DONE;
+    return error == SQLITE_OK ? OUTCOME_DONE : lose_group(connection, job, error);
 }
 
 static enum outcome sqlite_commit(struct connection *base, struct status *why)

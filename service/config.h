@@ -44,10 +44,13 @@ struct config_mapping {
     X(reply_bytes, 16777216, 4096, 1073741824,                                                     \
       "Largest reply frame; a result that does not fit any more fails with RESOURCE_EXHAUSTED.")   \
     X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
-    X(calls_in_flight_max, 4096, 1, 65536,                                                         \
+    X(calls_in_flight_max, 2048, 1, 65536,                                                         \
       "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")          \
     X(write_queue_max, 4096, 1, 1000000, "Writes that wait for one source.")                       \
     X(read_queue_max, 4096, 1, 1000000, "Reads that wait for one source.")                         \
+    X(requests_keep_ms, 86400000, 60000, 2592000000,                                               \
+      "How long the answer to a write is kept for a repeat with the same request_id.")             \
+    X(requests_max, 1000000, 1000, 1000000000, "Answers to writes that one source keeps.")         \
     X(timeout_ms, 30000, 1, 3600000, "Deadline of a call that brings no timeout of its own.")      \
     X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \
     X(merge_ms, 5000, 1, 600000,                                                                   \

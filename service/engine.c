@@ -25,6 +25,8 @@ static struct source *open_source(struct engine *engine, const struct config_sou
         .timeout_ms = source->timeout_ms,
         .write_queue_max = limits->write_queue_max,
         .read_queue_max = limits->read_queue_max,
+        .requests_keep_ms = limits->requests_keep_ms,
+        .requests_max = limits->requests_max,
         .journal = journal_of(source->journal_mode),
         .sync = source->synchronous == CONFIG_SYNCHRONOUS_NORMAL ? SOURCE_SYNC_NORMAL
                                                                  : SOURCE_SYNC_FULL,

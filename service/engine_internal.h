@@ -31,6 +31,7 @@ enum { ANSWER_START_BYTES = 512 };
 /* One call of a frame. */
 struct call_run {
     struct frame *frame;
+    const Chatstore__V1__Call *wire;
     const struct call *call; /* NULL: the method is unknown */
     ProtobufCMessage *request;
     struct status status;

@@ -16,6 +16,7 @@ enum {
     ARENA_BYTES_MIN = 256 << 10, /* for small frames: what their calls' states take */
     ARENA_PER_BYTE = 16,         /* decoded messages are larger than their bytes */
     ARENA_BYTES_MAX = 64 << 20,
+    REQUEST_ID_BYTES_MAX = 64,
 };
 
 /* ---- One call ---- */
@@ -47,6 +48,9 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->call = run->call;
     job->sql = call_sql[run->call->id];
     job->request = run->request;
+    job->request_id = run->wire->request_id;
+    job->payload = run->wire->payload.data;
+    job->payload_bytes = run->wire->payload.len;
     job->deadline_ms = run->deadline_ms;
     job->answer = answer;
     job->done = done;
@@ -86,6 +90,12 @@ static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
             &run->status, STATUS_INVALID_ARGUMENT,
             "%s: the payload is no encoded %s, or takes more memory than a frame of this size may",
             run->call->name, message->short_name);
+        return false;
+    }
+    if (strlen(wire->request_id) > REQUEST_ID_BYTES_MAX) {
+        status_set(&run->status, STATUS_INVALID_ARGUMENT,
+                   "%s: the request_id has more than %d characters; a UUID is meant",
+                   run->call->name, REQUEST_ID_BYTES_MAX);
         return false;
     }
     return check_rules(run->call, run->request, &run->status);
@@ -143,6 +153,7 @@ static bool route(struct call_run *run)
 static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms)
 {
     const struct config_limits *limits = &run->frame->engine->config->limits;
+    run->wire = wire;
     run->deadline_ms = now_ms + (wire->timeout_ms ? wire->timeout_ms : limits->timeout_ms);
     if (!decode(run, wire)) {
         run_finish(run);
