@@ -162,7 +162,7 @@ static void print_fields(const struct call *call, const ProtobufCMessageDescript
 static const char *example_value(const ProtobufCFieldDescriptor *field,
                                  const struct call_field_rule *rule)
 {
-    if (rule->in != NULL)
+    if (rule != NULL && rule->in != NULL)
         return rule->in[0];
     if (strcmp(field->name, "chat_id") == 0)
         return "-1001";
@@ -179,7 +179,7 @@ static void print_example(const struct call *call)
     for (unsigned i = 0; i < call->request->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &call->request->fields[i];
         const struct call_field_rule *rule = rule_of(call, field);
-        if (rule != NULL && rule->required)
+        if (field == call->each || (rule != NULL && rule->required))
             printf(" %s=%s", field->name, example_value(field, rule));
     }
     putchar('\n');

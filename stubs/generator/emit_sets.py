@@ -26,7 +26,8 @@ def for_programs(descriptor_set):
         commented = [each for each in file.source_code_info.location if each.leading_comments]
         del file.source_code_info.location[:]
         for location in commented:
-            file.source_code_info.location.add(path=location.path,
+            # libprotobuf passes over locations without a span.
+            file.source_code_info.location.add(path=location.path, span=[0, 0, 0],
                                                leading_comments=location.leading_comments)
     return made
 
