@@ -34,51 +34,50 @@ static struct job *next_waiting(struct source *source)
     return NULL;
 }
 
-/* With the lock held: the caller has checked that there is a connection or room for one. A NULL
- * connection afterwards means that the job's thread is to open it. */
-static void borrow(struct source *source, struct job *job)
+/* With the lock held: the caller has checked that there is a connection or room for one. NULL means
+ * that the job's thread is to open it. */
+static struct connection *borrow(struct source *source, bool scan)
 {
-    job->source = source;
-    job->connection = source->idle;
-    if (source->idle) {
-        source->idle = source->idle->next;
+    struct connection *connection = source->idle;
+    if (connection) {
+        source->idle = connection->next;
         source->counters.reused++;
     } else {
         source->readers_open++;
     }
     source->readers_busy++;
-    source->scans_busy += is_scan(job);
+    source->scans_busy += scan;
     source->counters.borrowed++;
+    return connection;
 }
 
 /* Give the connection back (NULL: it could not be opened) and start whoever waits for it. */
-static void release(struct source *source, struct job *job)
+static void release(struct source *source, struct connection *connection, bool scan)
 {
-    struct connection *unfit = NULL;
     pthread_mutex_lock(&source->lock);
-    if (!job->connection) {
-        source->readers_open--;
-    } else if (job->connection->generation != source->generation || source->closing) {
-        unfit = job->connection;
+    bool unfit = connection && (connection->generation != source->generation || source->closing);
+    if (unfit) { /* while it still counts as busy: source_close waits for that */
+        pthread_mutex_unlock(&source->lock);
+        source->ops->disconnect(connection);
+        pthread_mutex_lock(&source->lock);
+    }
+    if (!connection || unfit) {
         source->readers_open--;
     } else {
-        job->connection->next = source->idle;
-        source->idle = job->connection;
+        connection->next = source->idle;
+        source->idle = connection;
     }
-    job->connection = NULL;
     source->readers_busy--;
-    source->scans_busy -= is_scan(job);
+    source->scans_busy -= scan;
     struct job *next = source->state == SOURCE_UP ? next_waiting(source) : NULL;
     if (next) {
-        borrow(source, next);
+        next->connection = borrow(source, is_scan(next));
         source->reads_running++;
         workers_post(source->pool->readers, &next->task);
     }
     if (source->readers_busy == 0)
         pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
-    if (unfit)
-        source->ops->disconnect(unfit);
 }
 
 /* The kind's reason takes the source down and becomes, with its name, the job's answer. */
@@ -98,26 +97,64 @@ static enum outcome read_in_time(struct source *source, struct job *job, uint64_
     return OUTCOME_DONE;
 }
 
-bool source_read_now(struct source *source, struct job *job)
+/* A connection for a read on this thread. True: the job is finished without one. */
+static bool borrow_now(struct source *source, struct job *job)
 {
+    bool finished = false;
+    job->connection = NULL;
     pthread_mutex_lock(&source->lock);
     if (source->state != SOURCE_UP) {
-        bool finished = source->state == SOURCE_DOWN || source->closing;
+        finished = source->state == SOURCE_DOWN || source->closing;
         if (finished)
             source_set_down_status(source, &job->status);
-        pthread_mutex_unlock(&source->lock);
-        return finished;
+    } else if (source->idle && may_borrow(source, job)) {
+        job->connection = borrow(source, is_scan(job));
     }
-    if (!source->idle || !may_borrow(source, job)) {
-        pthread_mutex_unlock(&source->lock);
-        return false;
-    }
-    borrow(source, job);
     pthread_mutex_unlock(&source->lock);
+    return finished;
+}
+
+void source_hold_end(struct source_hold *hold)
+{
+    if (hold->connection) {
+        hold->source->ops->end_snapshot(hold->connection);
+        release(hold->source, hold->connection, false);
+        hold->connection = NULL;
+    }
+}
+
+/* The held connection, or one that is held from now on. True: the job is finished without one. */
+static bool take_hold(struct source_hold *hold, struct source *source, struct job *job)
+{
+    if (!hold->connection || hold->source != source) {
+        source_hold_end(hold);
+        if (borrow_now(source, job))
+            return true;
+        hold->source = source;
+        hold->connection = job->connection;
+        if (hold->connection)
+            source->ops->begin_snapshot(hold->connection);
+    }
+    job->connection = hold->connection;
+    return false;
+}
+
+bool source_read_now(struct source *source, struct job *job, struct source_hold *hold)
+{
+    bool held = hold && !is_scan(job);
+    job->source = source;
+    if (held ? take_hold(hold, source, job) : borrow_now(source, job))
+        return true;
+    if (!job->connection)
+        return false;
     uint64_t generation = job->connection->generation;
     enum outcome outcome = read_in_time(source, job, STEPS_NOW_MAX);
-    release(source, job);
     bool finished = outcome == OUTCOME_DONE || outcome == OUTCOME_BROKEN;
+    if (!held)
+        release(source, job->connection, is_scan(job));
+    else if (outcome != OUTCOME_DONE)
+        source_hold_end(hold);
+    job->connection = NULL;
     if (outcome == OUTCOME_BROKEN)
         broken(source, generation, job);
     if (finished)
@@ -137,7 +174,7 @@ static bool admit_read(struct source *source, struct job *job, bool *borrowed_ou
     bool room = source->idle || source->readers_open < source->config.pool_size;
     *borrowed_out = room && may_borrow(source, job);
     if (*borrowed_out) {
-        borrow(source, job);
+        job->connection = borrow(source, is_scan(job));
         source->reads_running++;
         return true;
     }
@@ -229,7 +266,8 @@ static void read_task_run(struct task *task)
     if (outcome == OUTCOME_BUSY && read_again(source, job))
         return;
     source->counters.reads++;
-    release(source, job);
+    release(source, job->connection, is_scan(job));
+    job->connection = NULL;
     if (outcome == OUTCOME_BROKEN)
         broken(source, generation, job);
     if (job->status.code != STATUS_OK)

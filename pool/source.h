@@ -100,10 +100,19 @@ const struct source_config *source_config(const struct source *source);
 const char *source_kind(const struct source *source);
 void source_get_info(struct source *source, struct source_info *info_out);
 
+/* A connection kept over several reads of one thread, which then share one borrowing and one
+ * snapshot. Starts zeroed; a matter of microseconds: end it before anything that may wait. */
+struct source_hold {
+    struct source *source;
+    struct connection *connection;
+};
+void source_hold_end(struct source_hold *hold);
+
 /* Run a read at once on this thread if a connection is free and it needs no more than a bounded
  * effort. True: it is finished, job->status holds; done is not called. False: nothing has happened,
- * hand it to source_submit. Never blocks on a lock, a queue or a commit. */
-bool source_read_now(struct source *source, struct job *job);
+ * hand it to source_submit. Never blocks on a lock, a queue or a commit. With a hold (NULL: none)
+ * the connection is kept for the thread's next read of the same source. */
+bool source_read_now(struct source *source, struct job *job, struct source_hold *hold);
 
 /* Run the job on a worker: a read when a connection is free, a write in the writer's next group.
  * done is called exactly once, possibly before this returns. Never blocks. */

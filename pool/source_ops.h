@@ -36,6 +36,10 @@ struct source_ops {
     void (*disconnect)(struct connection *connection);
     /* Run a read within `steps_max` units of effort (0 = until the job's deadline). */
     enum outcome (*read)(struct connection *connection, struct job *job, uint64_t steps_max);
+    /* Several reads that follow see one state of the data, and cost one lock. Never fail: without a
+     * snapshot each read has its own. */
+    void (*begin_snapshot)(struct connection *connection);
+    void (*end_snapshot)(struct connection *connection);
     /* A group of writes. After BUSY from begin there is no transaction; after BUSY from commit
      * there still is one. After BROKEN from any there is none. write runs one job in its own
      * savepoint: a job that fails alone is DONE. */

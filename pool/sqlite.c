@@ -143,12 +143,14 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
     return error == SQLITE_OK ? csid_register(db) : error;
 }
 
-static int prepare_transaction(struct sqlite_connection *connection)
+static int prepare_transaction(struct sqlite_connection *connection, enum connection_role role)
 {
+    bool writes = role == CONNECTION_WRITER;
+    enum { ALL_READERS_NEED = 2 };
     const struct {
         const char *sql;
         sqlite3_stmt **stmt;
-    } all[] = {{"BEGIN IMMEDIATE", &connection->begin},
+    } all[] = {{writes ? "BEGIN IMMEDIATE" : "BEGIN", &connection->begin},
                {"COMMIT", &connection->commit},
                {"ROLLBACK", &connection->rollback},
                {"SAVEPOINT call", &connection->savepoint},
@@ -156,7 +158,8 @@ static int prepare_transaction(struct sqlite_connection *connection)
                {"ROLLBACK TO call", &connection->rollback_to},
                {"PRAGMA data_version", &connection->data_version}};
     int error = SQLITE_OK;
-    for (size_t i = 0; i < sizeof all / sizeof *all && error == SQLITE_OK; i++)
+    size_t count = writes ? sizeof all / sizeof *all : ALL_READERS_NEED;
+    for (size_t i = 0; i < count && error == SQLITE_OK; i++)
         error = sqlite3_prepare_v3(connection->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
                                    all[i].stmt, NULL);
     return error;
@@ -221,8 +224,8 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
     sqlite3_free(uri);
     if (error == SQLITE_OK)
         error = configure(connection, role);
-    if (error == SQLITE_OK && role == CONNECTION_WRITER)
-        error = prepare_transaction(connection);
+    if (error == SQLITE_OK)
+        error = prepare_transaction(connection, role);
     if (error != SQLITE_OK) {
         set_open_status(source, connection->db, error, why);
         sqlite_disconnect(&connection->base);
@@ -499,6 +502,18 @@ static enum outcome set_group_error(struct sqlite_connection *connection, const 
     return OUTCOME_BROKEN;
 }
 
+static void sqlite_begin_snapshot(struct connection *base)
+{
+    run_plain(sqlite_of(base)->begin);
+}
+
+static void sqlite_end_snapshot(struct connection *base)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    if (!sqlite3_get_autocommit(connection->db))
+        run_plain(connection->commit);
+}
+
 static enum outcome sqlite_begin(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
@@ -593,6 +608,8 @@ const struct source_ops sqlite_source_ops = {
     .disconnect = sqlite_disconnect,
     .prepare = sqlite_prepare,
     .read = sqlite_read,
+    .begin_snapshot = sqlite_begin_snapshot,
+    .end_snapshot = sqlite_end_snapshot,
     .begin = sqlite_begin,
     .write = sqlite_write,
     .commit = sqlite_commit,

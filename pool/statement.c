@@ -127,8 +127,11 @@ static int prepare_all(sqlite3 *db, const struct call *call, const char *sql,
             return set_prepare_status(db, call, error, why);
         if (!statement->stmt) /* white space at the end */
             break;
-        if (++prepared->statement_count == STATEMENTS_MAX)
+        if (++prepared->statement_count == STATEMENTS_MAX) {
+            status_set(why, STATUS_INTERNAL, "%s: %d statements are too many", call->name,
+                       STATEMENTS_MAX);
             return SQLITE_MISUSE;
+        }
         error = plan_binds(call, statement, why);
         if (error == SQLITE_OK)
             error = plan_columns(call, statement, why);

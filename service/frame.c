@@ -58,12 +58,12 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->status.text[0] = '\0';
 }
 
-static void run_one_source(struct call_run *run)
+static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     struct source *source = run->frame->engine->sources[run->route.first];
     run_init_job(run, &run->job, &run->answer, job_done);
     bool now = run->call->access == CALL_ACCESS_READ && run->call->cost == CALL_COST_POINT;
-    if (now && source_read_now(source, &run->job))
+    if (now && source_read_now(source, &run->job, hold))
         job_done(&run->job);
     else
         source_submit(source, &run->job);
@@ -150,7 +150,8 @@ static bool route(struct call_run *run)
     return !run->route.refused_readonly;
 }
 
-static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms)
+static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms,
+                      struct source_hold *hold)
 {
     const struct config_limits *limits = &run->frame->engine->config->limits;
     run->wire = wire;
@@ -163,7 +164,7 @@ static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int
     } else if (!route(run)) {
         run_finish(run);
     } else if (run->route.count == 1 && run->route.tier != ROUTER_TIER_MERGED) {
-        run_one_source(run);
+        run_one_source(run, hold);
     } else {
         gather_start(run);
     }
@@ -375,6 +376,8 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
     }
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
+    struct source_hold hold = {0};
     for (size_t i = 0; i < count; i++)
-        run_start(&runs[i], wire->calls[i], now_ms);
+        run_start(&runs[i], wire->calls[i], now_ms, count > 1 ? &hold : NULL);
+    source_hold_end(&hold);
 }

@@ -86,7 +86,7 @@ void gather_start(struct call_run *run)
         struct source *source = run->frame->engine->sources[run->route.first + i];
         if (part->job.deadline_ms > merge_deadline_ms)
             part->job.deadline_ms = merge_deadline_ms;
-        if (try_now && source_read_now(source, &part->job))
+        if (try_now && source_read_now(source, &part->job, NULL))
             gather->unfinished--;
         else
             source_submit(source, &part->job);
