@@ -9,6 +9,7 @@
         chatstore/calls.h         the C stubs' header (public)
         calls.c                   the C stubs
         calls.md                  the call reference; docs/calls.md is compared with it
+        python/chatstore/...      the generated part of the Python package
     generate.py sql --set SET.pb --proto-dir DIR --out DIR FILE.sql...
         sql_blocks.[ch]           const char *const call_sql[CALL_COUNT]
 
@@ -25,6 +26,7 @@ from google.protobuf import descriptor_pb2
 
 import emit_c
 import emit_docs
+import emit_python
 import emit_sets
 from checks import check_contract
 from model import Contract, Problems
@@ -43,6 +45,7 @@ def contract_outputs(contract):
         "chatstore/calls.h": emit_c.stub_header(contract),
         "calls.c": emit_c.stub_source(contract),
         "calls.md": emit_docs.calls_markdown(contract),
+        **emit_python.outputs(contract, carried),
     }
 
 
