@@ -221,6 +221,7 @@ static void health_task_run(struct task *task)
     pthread_mutex_unlock(&source->lock);
     if (up && !source->ops->check(source, &why))
         source_fail(source, generation, &why);
+    watch_look(source);
     pthread_mutex_lock(&source->lock);
     source->health_posted = !source->closing;
     if (source->health_posted)
@@ -243,6 +244,7 @@ void source_submit(struct source *source, struct job *job)
 static void source_free(struct source *source)
 {
     pthread_cond_destroy(&source->changed);
+    pthread_mutex_destroy(&source->watch_lock);
     pthread_mutex_destroy(&source->lock);
     free((char *)source->config.name);
     free((char *)source->config.path);
@@ -260,6 +262,7 @@ struct source *source_open(struct pool *pool, const struct source_config *config
     source->config.name = strdup(config->name);
     source->config.path = strdup(config->path);
     pthread_mutex_init(&source->lock, NULL);
+    pthread_mutex_init(&source->watch_lock, NULL);
     pthread_cond_init(&source->changed, NULL);
     if (!source->config.name || !source->config.path) {
         source_free(source);
@@ -323,6 +326,8 @@ void source_close(struct source *source)
     set_state(source, SOURCE_CLOSED, NULL);
     pthread_mutex_unlock(&source->lock);
     disconnect_all(source, idle);
+    if (source->watcher)
+        source->ops->disconnect(source->watcher);
     if (source->writer)
         source->ops->disconnect(source->writer); /* last: its close checkpoints */
     source_free(source);

@@ -114,6 +114,12 @@ void source_hold_end(struct source_hold *hold);
  * the connection is kept for the thread's next read of the same source. */
 bool source_read_now(struct source *source, struct job *job, struct source_hold *hold);
 
+/* A number that changes when what a read would see may have changed: by our writer, by another
+ * process, by another file in its place. Ask before reading: what is read then is at least that
+ * new. False: it is not known, now or (soon after the first question) not yet. A matter of
+ * microseconds. */
+bool source_data_version(struct source *source, uint64_t *version_out);
+
 /* Run the job on a worker: a read when a connection is free, a write in the writer's next group.
  * done is called exactly once, possibly before this returns. Never blocks. */
 void source_submit(struct source *source, struct job *job);

@@ -40,6 +40,9 @@ struct source_ops {
      * snapshot each read has its own. */
     void (*begin_snapshot)(struct connection *connection);
     void (*end_snapshot)(struct connection *connection);
+    /* A number that changes when any other connection, of this process or another, has committed.
+     * False: it cannot be told now. */
+    bool (*data_version)(struct connection *connection, uint32_t *version_out);
     /* A group of writes. After BUSY from begin there is no transaction; after BUSY from commit
      * there still is one. After BROKEN from any there is none. write runs one job in its own
      * savepoint: a job that fails alone is DONE. */
@@ -94,6 +97,11 @@ struct source {
     int64_t group_busy_since_ms; /* since when the group waits for a lock of another process; 0 = it
                                     does not */
 
+    /* The watcher is replaced by the health task alone. */
+    pthread_mutex_t watch_lock;
+    struct connection *watcher;
+    _Atomic bool watch_wanted;
+
     bool opening, sweeping, health_posted; /* the task of that name is posted or runs */
     struct task open_task, write_task, sweep_task, health_task;
     struct {
@@ -116,6 +124,9 @@ void source_set_broken_status(const struct source *source, const struct status *
                               struct status *status);
 void source_set_locked_status(const struct source *source, const struct job *job,
                               struct status *status);
+
+/* watch.c: open the watcher if one is wanted; from the health task alone. */
+void watch_look(struct source *source);
 
 /* readers.c and writer.c. */
 void readers_submit(struct source *source, struct job *job);

@@ -35,7 +35,7 @@ struct sqlite_connection {
     struct prepared *prepared[CALL_COUNT];  /* statements of calls without variants, by id */
     struct prepared **variants[CALL_COUNT]; /* of calls with variants: VARIANTS_MAX each */
     struct requests requests;               /* of the writer */
-    int seen_version;                       /* of PRAGMA data_version, 0 before the first group */
+    uint32_t seen_version;                  /* of PRAGMA data_version, 0 before the first group */
     /* The bound of the read that runs: looked at by the progress handler. */
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
@@ -146,17 +146,17 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
 static int prepare_transaction(struct sqlite_connection *connection, enum connection_role role)
 {
     bool writes = role == CONNECTION_WRITER;
-    enum { ALL_READERS_NEED = 2 };
+    enum { ALL_READERS_NEED = 3 };
     const struct {
         const char *sql;
         sqlite3_stmt **stmt;
     } all[] = {{writes ? "BEGIN IMMEDIATE" : "BEGIN", &connection->begin},
                {"COMMIT", &connection->commit},
+               {"PRAGMA data_version", &connection->data_version},
                {"ROLLBACK", &connection->rollback},
                {"SAVEPOINT call", &connection->savepoint},
                {"RELEASE call", &connection->release},
-               {"ROLLBACK TO call", &connection->rollback_to},
-               {"PRAGMA data_version", &connection->data_version}};
+               {"ROLLBACK TO call", &connection->rollback_to}};
     int error = SQLITE_OK;
     size_t count = writes ? sizeof all / sizeof *all : ALL_READERS_NEED;
     for (size_t i = 0; i < count && error == SQLITE_OK; i++)
@@ -443,23 +443,28 @@ static int run_plain(sqlite3_stmt *stmt)
     return sqlite3_reset(stmt);
 }
 
+static bool sqlite_data_version(struct connection *base, uint32_t *version_out)
+{
+    sqlite3_stmt *stmt = sqlite_of(base)->data_version;
+    bool known = sqlite3_step(stmt) == SQLITE_ROW;
+    if (known)
+        *version_out = (uint32_t)sqlite3_column_int(stmt, 0);
+    return sqlite3_reset(stmt) == SQLITE_OK && known;
+}
+
 /* Another process commits to the same file: worth knowing, since SQLite before 3.51.3 has a WAL
  * race then. */
 static void watch_foreign_commits(struct sqlite_connection *connection)
 {
     struct source *source = connection->base.source;
-    if (source->shared || sqlite3_step(connection->data_version) != SQLITE_ROW) {
-        sqlite3_reset(connection->data_version);
+    uint32_t version;
+    if (source->shared || !sqlite_data_version(&connection->base, &version))
         return;
-    }
-    int version = sqlite3_column_int(connection->data_version, 0);
-    sqlite3_reset(connection->data_version);
     if (connection->seen_version != 0 && version != connection->seen_version) {
         source->shared = true;
         log_line(LOG_WARN,
                  "source %s: another process writes to %s as well; with SQLite %s such files are "
-                 "safer with "
-                 "journal-mode = \"truncate\"",
+                 "safer with journal-mode = \"truncate\"",
                  source->config.name, source->config.path, sqlite3_libversion());
     }
     connection->seen_version = version;
@@ -610,6 +615,7 @@ const struct source_ops sqlite_source_ops = {
     .read = sqlite_read,
     .begin_snapshot = sqlite_begin_snapshot,
     .end_snapshot = sqlite_end_snapshot,
+    .data_version = sqlite_data_version,
     .begin = sqlite_begin,
     .write = sqlite_write,
     .commit = sqlite_commit,
