@@ -168,7 +168,12 @@ def _stub_names(call):
 
 
 def _field_items(title, message):
-    return [title] + [f"  {each.name}: {each.comment}" for each in message.fields] if message.fields else None
+    return [title] + [_field_item(each) for each in message.fields] if message.fields else None
+
+
+def _field_item(field):
+    is_required = field.rules is not None and field.rules.required
+    return f"  {field.name}: {field.comment}{' Required.' if is_required else ''}"
 
 
 def _stub_signatures(call):
