@@ -16,11 +16,11 @@ DELETE FROM cache_storage
 WHERE namespace = :namespace AND key = :key;
 
 -- name: GetCacheEntry
--- As moments, not as text: old rows hold fractions, offsets and the T separator. Greater, not greater or equal, since
--- the seconds of both sides are cut.
+-- As moments, not as text: old rows hold fractions, offsets and the T separator. Greater or equal, as the wrapper has
+-- it: the seconds of both sides are cut, and an entry set a moment ago is found with a ttl of 1.
 SELECT key, data, created_at, updated_at
 FROM cache_{cache_type}
-WHERE key = :key AND (:ttl IS NULL OR (:ttl > 0 AND unixepoch(updated_at) > unixepoch('now') - :ttl));
+WHERE key = :key AND (:ttl IS NULL OR (:ttl > 0 AND unixepoch(updated_at) >= unixepoch('now') - :ttl));
 
 -- name: SetCacheEntry
 INSERT INTO cache_{cache_type} (key, data)
