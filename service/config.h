@@ -54,7 +54,9 @@ struct config_mapping {
     X(timeout_ms, 30000, 1, 3600000, "Deadline of a call that brings no timeout of its own.")      \
     X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \
     X(merge_ms, 5000, 1, 600000,                                                                   \
-      "How long a merged call waits for its slowest source; then it goes on without it.")
+      "How long a merged call waits for its slowest source; then it goes on without it.")          \
+    X(merge_cache_bytes, 16777216, 0, 1073741824,                                                  \
+      "Merged answers that are kept until one of their sources changes; 0 keeps none.")
 
 #define CONFIG_LIMIT_FIELD(key, initial, min, max, meaning) uint32_t key;
 struct config_limits {

@@ -1,5 +1,7 @@
 #include "engine_internal.h"
 
+#include "merge_cache.h"
+
 #include "pool/clock.h"
 
 #include <errno.h>
@@ -66,7 +68,8 @@ int engine_open(const struct config *config, struct engine **engine_out)
         free(engine);
         return error;
     }
-    error = config_new_router(config, &engine->router);
+    engine->merge_cache = merge_cache_new(config->limits.merge_cache_bytes);
+    error = engine->merge_cache ? config_new_router(config, &engine->router) : ENOMEM;
     if (error == 0)
         error = open_sources(engine);
     if (error != 0) {
@@ -83,6 +86,7 @@ void engine_close(struct engine *engine)
         source_close(engine->sources[i]);
     pool_stop(&engine->pool);
     router_free(engine->router);
+    merge_cache_free(engine->merge_cache);
     free(engine->fallbacks);
     free(engine->sources);
     free(engine);

@@ -20,6 +20,7 @@ struct engine {
     struct pool pool;
     struct source **sources; /* by number, as in the router */
     size_t source_count;
+    struct merge_cache *merge_cache;
     int64_t started_ms;
     _Atomic uint32_t calls_in_flight;
     _Atomic uint64_t

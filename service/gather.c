@@ -2,6 +2,8 @@
  * failed. */
 #include "engine_internal.h"
 
+#include "merge_cache.h"
+
 #include "pool/clock.h"
 #include "router/merge.h"
 
@@ -21,6 +23,8 @@ struct gather {
     Chatstore__V1__SourceFailure *failures;
     Chatstore__V1__SourceFailure **failure_list;
     char **merged_names;
+    uint64_t *versions; /* of the sources before they were asked; NULL: not all are known */
+    const struct merge_answer *cached;
     struct part parts[];
 };
 
@@ -64,6 +68,87 @@ void gather_free(struct gather *gather)
         return;
     for (size_t i = 0; i < gather->part_count; i++)
         answer_fini(&gather->parts[i].answer);
+    merge_cache_release(gather->cached);
+}
+
+/* ---- Answers that are still true ---- */
+
+static struct merge_key make_key(const struct gather *gather)
+{
+    const struct call_run *run = gather->run;
+    return (struct merge_key){.call_id = run->call->id,
+                              .request = run->wire->payload.data,
+                              .request_bytes = run->wire->payload.len,
+                              .versions = gather->versions,
+                              .version_count = gather->part_count};
+}
+
+/* Point calls are not worth it, and may depend on the time of day (a ttl). */
+static void look_at_versions(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    if (run->call->cost == CALL_COST_POINT)
+        return;
+    uint64_t *versions = arena_alloc(&run->frame->arena, gather->part_count * sizeof *versions);
+    bool known = versions != NULL;
+    for (size_t i = 0; i < gather->part_count; i++) {
+        struct source *source = run->frame->engine->sources[run->route.first + i];
+        if (versions && !source_data_version(source, &versions[i]))
+            known = false; /* but ask all: a source begins to watch when it is asked */
+    }
+    gather->versions = known ? versions : NULL;
+}
+
+static bool answer_from_cache(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    if (!gather->versions)
+        return false;
+    struct merge_key key = make_key(gather);
+    gather->cached = merge_cache_find(run->frame->engine->merge_cache, &key);
+    if (!gather->cached)
+        return false;
+    /* Never written to, nor freed: it is not on the heap as far as the buffer knows. */
+    buffer_init(&run->answer.payload, (uint8_t *)gather->cached->payload, gather->cached->bytes, 0);
+    run->answer.payload.bytes = gather->cached->bytes;
+    for (size_t i = 0; i < gather->part_count; i++)
+        gather->merged_names[i] =
+            (char *)router_source_name(run->frame->engine->router, run->route.first + (uint32_t)i);
+    run->result.merged_sources = gather->merged_names;
+    run->result.n_merged_sources = gather->part_count;
+    return true;
+}
+
+static void keep_answer(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    struct merge_key key = make_key(gather);
+    if (gather->versions && run->status.code == STATUS_OK && run->result.n_failed_sources == 0)
+        merge_cache_store(run->frame->engine->merge_cache, &key, run->answer.payload.data,
+                          run->answer.payload.bytes);
+}
+
+/* ---- Asking ---- */
+
+static void ask_sources(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->config->limits.merge_ms;
+    bool try_now = run->call->cost == CALL_COST_POINT;
+    /* One more for this function: the parts must not end the gather before all have begun. */
+    gather->unfinished = gather->part_count + 1;
+    for (size_t i = 0; i < gather->part_count; i++) {
+        struct part *part = &gather->parts[i];
+        struct source *source = run->frame->engine->sources[run->route.first + i];
+        if (part->job.deadline_ms > merge_deadline_ms)
+            part->job.deadline_ms = merge_deadline_ms;
+        if (try_now && source_read_now(source, &part->job, NULL))
+            gather->unfinished--;
+        else
+            source_submit(source, &part->job);
+    }
+    if (--gather->unfinished == 0)
+        gather_finish(gather);
 }
 
 void gather_start(struct call_run *run)
@@ -76,23 +161,11 @@ void gather_start(struct call_run *run)
         return;
     }
     run->gather = gather;
-    int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->config->limits.merge_ms;
-    bool try_now = run->call->cost == CALL_COST_POINT;
-    size_t count = gather->part_count;
-    gather->unfinished =
-        count + 1; /* one for this function: parts must not end the gather before all have begun */
-    for (size_t i = 0; i < count; i++) {
-        struct part *part = &gather->parts[i];
-        struct source *source = run->frame->engine->sources[run->route.first + i];
-        if (part->job.deadline_ms > merge_deadline_ms)
-            part->job.deadline_ms = merge_deadline_ms;
-        if (try_now && source_read_now(source, &part->job, NULL))
-            gather->unfinished--;
-        else
-            source_submit(source, &part->job);
-    }
-    if (--gather->unfinished == 0)
-        gather_finish(gather);
+    look_at_versions(gather);
+    if (answer_from_cache(gather))
+        run_finish(run);
+    else
+        ask_sources(gather);
 }
 
 /* ---- Merging ---- */
@@ -223,6 +296,7 @@ static void gather_finish(struct gather *gather)
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
                    "%s: the merged answer is larger than the limit of %u bytes (reply_bytes)",
                    run->call->name, run->frame->engine->config->limits.reply_bytes);
+    keep_answer(gather);
     if (run->status.code == STATUS_OK && is_one_row(run->call))
         note_row_source(gather);
     run_finish(run);
