@@ -100,9 +100,21 @@ bool json_text_to_message(const char *type_name, const char *text, uint8_t **byt
     return *bytes_out != nullptr;
 }
 
+// libprotobuf's mapping makes something of any bytes.
+static bool is_message(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size)
+{
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, nullptr, size, bytes);
+    if (message == nullptr)
+        return false;
+    protobuf_c_message_free_unpacked(message, nullptr);
+    return true;
+}
+
 char *message_to_json(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
                       bool indented)
 {
+    if (!is_message(type, bytes, size))
+        return nullptr;
     pb::util::JsonPrintOptions options;
     options.always_print_primitive_fields = true;
     options.add_whitespace = indented;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "json.h"
 
@@ -112,13 +114,45 @@ static void print_cell(FILE *to, const char *text, const struct column *column, 
     fputs(is_last ? "\n" : "  ", to);
 }
 
+/* Columns of the terminal that is written to; SIZE_MAX: it is none. */
+static size_t width_of(FILE *to)
+{
+    struct winsize size;
+
+    if (isatty(fileno(to)) != 1 || ioctl(fileno(to), TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return SIZE_MAX;
+    return size.ws_col;
+}
+
+static void print_members(FILE *to, const ProtobufCMessageDescriptor *type, json_t *row);
+
+/* Rows that are too wide for a table: one below the other. */
+static void print_blocks(FILE *to, const ProtobufCMessageDescriptor *type, json_t *rows)
+{
+    size_t at;
+    json_t *row;
+
+    json_array_foreach(rows, at, row)
+    {
+        if (at > 0)
+            fputc('\n', to);
+        print_members(to, type, row);
+    }
+}
+
 static void print_rows(FILE *to, const ProtobufCMessageDescriptor *type, json_t *rows)
 {
     struct column columns[COLUMNS_MAX];
     size_t count = find_columns(type, rows, columns);
-    size_t at;
+    size_t width = 0, at;
     json_t *row;
 
+    for (size_t i = 0; i < count; i++)
+        width += columns[i].width + 2;
+    if (width > width_of(to) + 2 && width_of(to) != SIZE_MAX) {
+        print_blocks(to, type, rows);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         print_cell(to, columns[i].name, &columns[i], i + 1 == count);
     json_array_foreach(rows, at, row)
