@@ -104,7 +104,7 @@ static bool unknown_option(const char *given)
     for (const struct option *option = long_options; option->name != NULL; option++)
         suggest_offer(&suggestion, option->name);
     suggest_text(&suggestion, hint, sizeof hint);
-    fprintf(stderr, "chatstore: unknown option, or one without its value: %s%s\n", given, hint);
+    fprintf(stderr, "chatstore: there is no option %s%s\n", given, hint);
     return false;
 }
 
@@ -133,6 +133,9 @@ static bool read_option(int id, const char *given, struct cli_options *options)
     case 'h':
         options->help = true;
         return true;
+    case ':':
+        fprintf(stderr, "chatstore: %s needs a value\n", given);
+        return false;
     default:
         return unknown_option(given);
     }
@@ -147,7 +150,7 @@ bool cli_read_options(int argc, char **argv, struct cli_options *options, int *f
     optind = 0; /* from the start, also when called again */
     for (;;) {
         int at = optind > 0 ? optind : 1;
-        id = getopt_long(argc, argv, "o:h", long_options, NULL);
+        id = getopt_long(argc, argv, ":o:h", long_options, NULL);
         if (id == -1)
             break;
         if (!read_option(id, argv[optind > at ? optind - 1 : at], options))
