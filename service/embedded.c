@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SPARE_FRAMES_MAX = 32 };
 
@@ -45,9 +46,28 @@ static enum chatstore_status set_load_error(const char *url, enum config_status 
             worst = &report->findings[i];
     }
     char text[400];
-    snprintf(error, error_bytes, "%s: %s", url,
+    snprintf(error, error_bytes, "%.*s: %s", (int)strcspn(url, "\n"), url,
              config_finding_text(report, worst, text, sizeof text));
     return CHATSTORE_INVALID_ARGUMENT;
+}
+
+/* The configuration that a URL means: what is in a .toml file, or one database file, or, if it has a
+ * line feed, the text of the URL itself. */
+static enum config_status load_config(const char *path, struct config **config_out,
+                                      struct config_report **report_out)
+{
+    if (!strchr(path, '\n'))
+        return ends_with(path, ".toml") ? config_load(path, config_out, report_out)
+                                        : config_single(path, false, config_out, report_out);
+    *report_out = NULL;
+    char *folder = get_current_dir_name();
+    if (!folder)
+        return CONFIG_NO_MEMORY;
+    struct config_input input = {
+        .text = path, .bytes = strlen(path), .origin = "embedded", .base_dir = folder};
+    enum config_status status = config_parse(&input, config_out, report_out);
+    free(folder);
+    return status;
 }
 
 static void embedded_free(struct embedded *embedded)
@@ -76,9 +96,7 @@ static enum chatstore_status embedded_open(const char *url,
     pthread_mutex_init(&embedded->lock, NULL);
     pthread_cond_init(&embedded->idle, NULL);
     struct config_report *report = NULL;
-    enum config_status status = ends_with(path, ".toml")
-                                    ? config_load(path, &embedded->config, &report)
-                                    : config_single(path, false, &embedded->config, &report);
+    enum config_status status = load_config(path, &embedded->config, &report);
     enum chatstore_status result = CHATSTORE_OK;
     if (status != CONFIG_OK) {
         result = set_load_error(url, status, report, error, error_bytes);

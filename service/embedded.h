@@ -1,4 +1,6 @@
-/* The engine as a transport of the client library: "embedded:bot.db", "embedded:chatstore.toml". */
+/* The engine as a transport of the client library: "embedded:bot.db", "embedded:chatstore.toml", or
+ * "embedded:" and the text of a configuration (it has a line feed), in which relative paths start
+ * at the working directory. */
 #ifndef CHATSTORE_SERVICE_EMBEDDED_H
 #define CHATSTORE_SERVICE_EMBEDDED_H
 
