@@ -8,6 +8,7 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ struct exchange {
     nng_aio *aio;
     nng_msg *request;
     struct frame *frame; /* borrowed from the listener's spare ones while a request is worked on */
-    enum { RECEIVING, WORKING, SENDING, STOPPED } state;
+    _Atomic enum exchange_state { RECEIVING, WORKING, SENDING } state;
 };
 
 /* A lock file beside a unix socket: a second server on the same path must not touch the first one's
@@ -48,9 +49,10 @@ struct listener {
     size_t lock_count;
     struct exchange *exchanges;
     size_t exchange_count;
+    atomic_bool stopping; /* no more requests are taken */
     pthread_mutex_t lock;
-    pthread_cond_t idle; /* working became 0 */
-    size_t working;
+    pthread_cond_t idle; /* active became 0 */
+    size_t active;       /* exchanges that have not stopped */
     struct frame *spare[SPARE_FRAMES_MAX];
     size_t spare_count;
 };
@@ -69,7 +71,6 @@ static struct frame *take_frame(struct listener *listener)
     pthread_mutex_lock(&listener->lock);
     struct frame *frame =
         listener->spare_count > 0 ? listener->spare[--listener->spare_count] : NULL;
-    listener->working++;
     pthread_mutex_unlock(&listener->lock);
     return frame ? frame : frame_new(listener->engine, exchange_done);
 }
@@ -81,8 +82,6 @@ static void give_frame(struct listener *listener, struct frame *frame)
         listener->spare[listener->spare_count++] = frame;
         frame = NULL;
     }
-    if (--listener->working == 0)
-        pthread_cond_broadcast(&listener->idle);
     pthread_mutex_unlock(&listener->lock);
     frame_free(frame);
 }
@@ -94,6 +93,19 @@ static void exchange_receive(struct exchange *exchange)
     exchange->state = RECEIVING;
     nng_aio_set_timeout(exchange->aio, NNG_DURATION_INFINITE);
     nng_ctx_recv(exchange->context, exchange->aio);
+    /* Looked at afterwards: either this or listener_stop sees the other. */
+    if (exchange->listener->stopping)
+        nng_aio_cancel(exchange->aio);
+}
+
+/* It does nothing any more; the listener may be freed when all have come here. */
+static void exchange_stop(struct exchange *exchange)
+{
+    struct listener *listener = exchange->listener;
+    pthread_mutex_lock(&listener->lock);
+    if (--listener->active == 0)
+        pthread_cond_broadcast(&listener->idle);
+    pthread_mutex_unlock(&listener->lock);
 }
 
 /* The one place where replies leave. */
@@ -108,8 +120,8 @@ static void exchange_done(struct frame *frame, void *arg)
         nng_pipe_close(nng_msg_get_pipe(exchange->request));
         if (nng_msg_alloc(&reply, 0) !=
             0) { /* to be sent nowhere, so that the context is free again */
-            exchange->state = STOPPED;
             give_frame(exchange->listener, frame);
+            exchange_stop(exchange);
             return;
         }
     } else {
@@ -155,7 +167,7 @@ static void exchange_sent(struct exchange *exchange, int error)
     exchange->frame = NULL;
     give_frame(exchange->listener, frame);
     if (error == NNG_ECLOSED)
-        exchange->state = STOPPED;
+        exchange_stop(exchange);
     else
         exchange_receive(exchange);
 }
@@ -169,7 +181,7 @@ static void exchange_cb(void *arg)
     else if (error == 0)
         exchange_received(exchange);
     else if (error == NNG_ECLOSED || error == NNG_ECANCELED)
-        exchange->state = STOPPED;
+        exchange_stop(exchange);
     else
         exchange_receive(exchange);
 }
@@ -255,6 +267,7 @@ static int start_exchanges(struct listener *listener, size_t count)
             return ENOMEM;
         }
     }
+    listener->active = count;
     for (size_t i = 0; i < count; i++)
         exchange_receive(&listener->exchanges[i]);
     return 0;
@@ -320,7 +333,7 @@ static void wait_until_idle(struct listener *listener, unsigned drain_ms)
         until.tv_nsec -= 1000000000L;
     }
     pthread_mutex_lock(&listener->lock);
-    while (listener->working > 0) {
+    while (listener->active > 0) {
         if (pthread_cond_timedwait(&listener->idle, &listener->lock, &until) != 0)
             break;
     }
@@ -329,9 +342,15 @@ static void wait_until_idle(struct listener *listener, unsigned drain_ms)
 
 void listener_stop(struct listener *listener, unsigned drain_ms)
 {
+    listener->stopping = true;
+    for (size_t i = 0; i < listener->exchange_count; i++) {
+        if (listener->exchanges[i].state == RECEIVING)
+            nng_aio_cancel(listener->exchanges[i].aio);
+    }
     wait_until_idle(listener, drain_ms);
-    nng_close(listener->socket);
     wait_until_idle(listener, 60000); /* what still runs on the sources holds frames */
+    /* Not before: nng 1.10 aborts when a context is used while its socket is being closed. */
+    nng_close(listener->socket);
     for (size_t i = 0; i < listener->exchange_count; i++)
         nng_aio_stop(listener->exchanges[i].aio);
     for (size_t i = 0; i < listener->exchange_count; i++)
