@@ -163,7 +163,9 @@ struct source_config config_of(const char *name, const char *path)
                                   .pool_size = 5,
                                   .timeout_ms = 500,
                                   .write_queue_max = 1000,
-                                  .read_queue_max = 1000};
+                                  .read_queue_max = 1000,
+                                  .requests_keep_ms = 3600000,
+                                  .requests_max = 100000};
 }
 
 struct source *open_source(const struct source_config *config)
