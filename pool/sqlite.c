@@ -25,6 +25,9 @@ enum {
     VALUE_BYTES_MAX = 16 << 20,
     SQL_BYTES_MAX = 64 << 10,
     WAL_BYTES_KEPT = 64 << 20,
+    WRITER_CACHE_KIB = 16 << 10, /* for the pages that a group of writes touches */
+    CHECKPOINT_PAGES =
+        8192, /* in the WAL before they are moved to the file, each once for all its changes */
     VARIANTS_MAX = 8, /* values of a closed set that names a table */
 };
 
@@ -292,9 +295,12 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
         return SQLITE_READONLY;
     }
     set_journal(connection);
-    const char *sync = source->config.sync == SOURCE_SYNC_NORMAL ? "PRAGMA synchronous = NORMAL"
-                                                                 : "PRAGMA synchronous = FULL";
-    if (sqlite3_exec(connection->db, sync, NULL, NULL, NULL) != SQLITE_OK) {
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA wal_autocheckpoint = %d",
+             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL", WRITER_CACHE_KIB,
+             CHECKPOINT_PAGES);
+    if (sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
         set_open_status(source, connection->db, sqlite3_extended_errcode(connection->db), why);
         return SQLITE_ERROR;
     }
