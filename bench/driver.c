@@ -145,6 +145,11 @@ void slot_done(struct slot *slot, const char *error)
         run_slot(slot);
 }
 
+void *slot_arg(const struct slot *slot)
+{
+    return slot->driver->options->arg;
+}
+
 unsigned slot_index(const struct slot *slot)
 {
     return slot->index;

@@ -51,6 +51,9 @@ bool driver_run(const struct driver_options *options, struct driver_result *resu
 /* End the slot's call. error: NULL if it went well, else why it failed; copied. */
 void slot_done(struct slot *slot, const char *error);
 
+/* The `arg` of its driver. */
+void *slot_arg(const struct slot *slot);
+
 /* Which slot it is, from 0; and a random number of its own sequence. */
 unsigned slot_index(const struct slot *slot);
 uint64_t slot_random(struct slot *slot);

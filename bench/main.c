@@ -1,6 +1,6 @@
 /* chatstore-bench: one load against a running server, or in this process; or the data for it. */
+#include "beside.h"
 #include "clock.h"
-#include "data.h"
 #include "loads.h"
 #include "options.h"
 #include "pool/log.h"
@@ -15,20 +15,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static int make_data(const struct options *options)
-{
-    struct data_spec spec = {.dir = options->dir,
-                             .sources = options->sources,
-                             .chats = options->chats,
-                             .users = options->users,
-                             .messages = options->messages,
-                             .mapped = options->mapped,
-                             .seed = options->seed,
-                             .readonly_copy = options->readonly_copy};
-    return data_make(&spec) ? EX_OK : EX_CANTCREAT;
-}
-
-static bool open_client(const struct options *options, struct chatstore_client **client_out)
+static bool open_client(const struct options *options, const char *url,
+                        struct chatstore_client **client_out)
 {
     unsigned margin = options->in_flight + 16;
     struct chatstore_client_options client_options = {
@@ -36,7 +24,7 @@ static bool open_client(const struct options *options, struct chatstore_client *
         .frames_in_flight_max = options->frames_in_flight,
         .calls_per_frame_max = options->calls_per_frame,
         .calls_in_flight_max = margin > 1024 ? margin : 1024};
-    if (chatstore_client_open(options->url, &client_options, client_out) == CHATSTORE_OK)
+    if (chatstore_client_open(url, &client_options, client_out) == CHATSTORE_OK)
         return true;
     fprintf(stderr, "chatstore-bench: %s\n", chatstore_client_error(NULL));
     return false;
@@ -56,21 +44,19 @@ static bool reach(struct chatstore_client *client)
     return true;
 }
 
-static int run_load(const struct options *options)
+static const char *url_of(const struct options *options)
 {
-    static struct driver_result result; /* large */
-    char default_url[256];
-    chatstore_url_default(default_url, sizeof default_url);
-    const char *env_url = getenv("CHATSTORE_URL");
-    const char *url = options->url ? options->url : (env_url ? env_url : default_url);
-    struct session session = {.options = options, .run_id = bench_now_ns() ^ getpid()};
-    if (!open_client(options, &session.client))
-        return EX_UNAVAILABLE;
-    if (!reach(session.client)) {
-        chatstore_client_close(session.client);
-        return EX_UNAVAILABLE;
-    }
-    const struct load *load = load_find(options->load);
+    static char fallback[256];
+    const char *from_environment = getenv("CHATSTORE_URL");
+    chatstore_url_default(fallback, sizeof fallback);
+    return options->url ? options->url : (from_environment ? from_environment : fallback);
+}
+
+/* Ends the program when calls do not come back: they are under way on memory that has to stay. */
+static void measure(struct session *session, const struct load *load, const char *url,
+                    struct driver_result *result)
+{
+    const struct options *options = session->options;
     struct driver_options driver = {.in_flight = options->in_flight,
                                     .warm_up_s = options->warm_up_s,
                                     .seconds = options->seconds,
@@ -81,14 +67,41 @@ static int run_load(const struct options *options)
                                                                       : usage_listener(url),
                                     .seed = options->seed,
                                     .start = load->start,
-                                    .arg = &session};
-    bool complete = driver_run(&driver, &result);
-    if (!complete) {
-        fprintf(stderr, "chatstore-bench: %s\n", result.error);
-        _exit(EX_SOFTWARE); /* calls may be under way on memory that has to stay */
+                                    .arg = session};
+    if (!driver_run(&driver, result)) {
+        fprintf(stderr, "chatstore-bench: %s\n", result->error);
+        _exit(EX_SOFTWARE);
     }
-    struct report_title title = {load->name, url, options->in_flight, options->rate_per_s, ""};
-    report_print(stdout, &title, &result, options->json);
+}
+
+static void report(const struct session *session, const char *url, const struct beside *beside,
+                   const struct driver_result *result)
+{
+    const struct options *options = session->options;
+    char extra[512];
+    int length =
+        snprintf(extra, sizeof extra, ", \"request_frame_bytes\": %zu, \"reply_frame_bytes\": %zu",
+                 atomic_load(&session->request_bytes), atomic_load(&session->reply_bytes));
+    beside_report(beside, extra + length, sizeof extra - (size_t)length);
+    struct report_title title = {options->load, url, options->in_flight, options->rate_per_s,
+                                 extra};
+    report_print(stdout, &title, result, options->json);
+}
+
+static int run_load(const struct options *options, const struct load *load)
+{
+    static struct driver_result result; /* large */
+    const char *url = url_of(options);
+    struct session session = {.options = options, .run_id = bench_now_ns() ^ getpid()};
+    struct beside *beside = NULL;
+    if (!open_client(options, url, &session.client))
+        return EX_UNAVAILABLE;
+    if (reach(session.client) && session_prepare(&session) &&
+        (beside = beside_start(options, url))) {
+        measure(&session, load, url, &result);
+        report(&session, url, beside, &result);
+    }
+    beside_stop(beside);
     chatstore_client_close(session.client);
     return result.calls == 0 ? EX_UNAVAILABLE : EX_OK;
 }
@@ -109,5 +122,6 @@ int main(int argc, char **argv)
     raise_file_limit();
     log_set_level(LOG_WARN);
     chatstore_transport_register("embedded", &chatstore_embedded_transport);
-    return strcmp(options.load, "data") == 0 ? make_data(&options) : run_load(&options);
+    const struct load *load = load_find(options.load);
+    return load->run ? load->run(&options) : run_load(&options, load);
 }

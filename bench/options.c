@@ -24,6 +24,11 @@ enum {
     OPTION_SERVER_PID,
     OPTION_BESIDE,
     OPTION_IDLE,
+    OPTION_SCAN_CHAT,
+    OPTION_TOUCH,
+    OPTION_METADATA,
+    OPTION_ONE_BY_ONE,
+    OPTION_SERVER,
     OPTION_CHATS,
     OPTION_USERS,
     OPTION_MESSAGES,
@@ -63,14 +68,25 @@ static const struct argp_option option_table[] = {
     {"chat", OPTION_CHAT, "N", 0, "Number of the chat that list and scan read (0)", 2},
     {"limit", OPTION_LIMIT, "N", 0, "Messages of an answer: list 100, scan all", 2},
     {"data-source", OPTION_DATA_SOURCE, "NAME", 0, "Read this source", 2},
-    {NULL, 0, NULL, 0, "data: make files and a chatstore.toml", 3},
-    {"dir", OPTION_DIR, "DIR", 0, "Where to", 3},
+    {"metadata-bytes", OPTION_METADATA, "N", 0,
+     "point: store one user with so much metadata, and ask for that one", 2},
+    {"one-by-one", OPTION_ONE_BY_ONE, NULL, 0,
+     "merge: ask one of --sources sources at a time, in turn", 2},
+    {NULL, 0, NULL, 0, "Meanwhile, by other connections", 3},
+    {"beside-scans", OPTION_BESIDE, "N", 0, "N full scans of chat --scan-chat without pause", 3},
+    {"scan-chat", OPTION_SCAN_CHAT, "N", 0, "Number of the chat (0)", 3},
+    {"idle-connections", OPTION_IDLE, "N", 0, "N connections that do nothing", 3},
+    {"touch-ms", OPTION_TOUCH, "N", 0, "Change the title of chat 0 every N ms", 3},
+    {NULL, 0, NULL, 0, "startup, memory: start servers of their own", 4},
+    {"server", OPTION_SERVER, "FILE", 0, "chatstored; default: the one beside this program", 4},
+    {NULL, 0, NULL, 0, "data: make files and a chatstore.toml", 5},
+    {"dir", OPTION_DIR, "DIR", 0, "Where to", 5},
     {"messages", OPTION_MESSAGES, "N", 0,
-     "Messages of a source's first chat; the next has a tenth, and so on down to 100 (1000)", 3},
-    {"sources", OPTION_SOURCES, "N", 0, "Files, each with chats of its own (1)", 3},
-    {"mapped", OPTION_MAPPED, "N", 0, "Map so many chats more that are nowhere (0)", 3},
+     "Messages of a source's first chat; the next has a tenth, and so on down to 100 (1000)", 5},
+    {"sources", OPTION_SOURCES, "N", 0, "Files, each with chats of its own (1)", 5},
+    {"mapped", OPTION_MAPPED, "N", 0, "Map so many chats more that are nowhere (0)", 5},
     {"readonly-copy", OPTION_READONLY_COPY, NULL, 0,
-     "A source \"readonly\": the first without the index that the service adds", 3},
+     "A source \"readonly\": the first without the index that the service adds", 5},
     {0},
 };
 
@@ -110,6 +126,9 @@ static bool parse_counts(int key, const char *arg, struct argp_state *state)
         {OPTION_CALLS, 1, 65536, NULL, &options->calls_per_frame},
         {OPTION_BESIDE, 0, 1024, NULL, &options->beside_scans},
         {OPTION_IDLE, 0, 65536, NULL, &options->idle_connections},
+        {OPTION_SCAN_CHAT, 0, UINT32_MAX, &options->scan_chat, NULL},
+        {OPTION_TOUCH, 1, 3600000, NULL, &options->touch_ms},
+        {OPTION_METADATA, 1, 1 << 24, NULL, &options->metadata_bytes},
         {OPTION_LIMIT, 0, INT32_MAX, NULL, &options->limit},
         {OPTION_CHATS, 1, UINT32_MAX, &options->chats, NULL},
         {OPTION_USERS, 1, UINT32_MAX, &options->users, NULL},
@@ -139,10 +158,9 @@ static void check(struct options *options, struct argp_state *state)
 {
     if (!options->load)
         argp_error(state, "which load? --help lists them");
-    bool makes_data = strcmp(options->load, "data") == 0;
-    if (!makes_data && !load_find(options->load))
+    if (!load_find(options->load))
         argp_error(state, "there is no load \"%s\"; --help lists them", options->load);
-    if (makes_data && !options->dir)
+    if (strcmp(options->load, "data") == 0 && !options->dir)
         argp_error(state, "data: --dir DIR says where to");
     bool embedded = options->url && strncmp(options->url, "embedded:", 9) == 0;
     if (strcmp(options->load, "embedded") == 0 && !embedded)
@@ -186,6 +204,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPTION_DIR:
         options->dir = arg;
         break;
+    case OPTION_SERVER:
+        options->server = arg;
+        break;
+    case OPTION_ONE_BY_ONE:
+        options->one_by_one = true;
+        break;
     case OPTION_READONLY_COPY:
         options->readonly_copy = true;
         break;
@@ -217,7 +241,6 @@ static char *add_loads(int key, const char *text, void *input)
     fprintf(out, "%s\n\nLoads:\n", text);
     for (const struct load *load = load_table; load->name; load++)
         fprintf(out, "  %-10s %s\n", load->name, load->what);
-    fprintf(out, "  %-10s %s\n", "data", "make the files that the loads ask for");
     fclose(out);
     return help;
 }

@@ -23,7 +23,12 @@ struct options {
     uint64_t chat;           /* whose messages list and scan read */
     unsigned limit;          /* messages of list; 0: 100 */
     unsigned beside_scans, idle_connections;
+    uint64_t scan_chat;      /* of --beside-scans */
+    unsigned touch_ms;       /* change a chat every so often meanwhile; 0: never */
+    unsigned metadata_bytes; /* point: one user with so much metadata; 0: any user */
+    bool one_by_one;         /* merge: ask one source after the other instead */
     const char *dir;
+    const char *server; /* program; NULL: found beside this one */
     bool readonly_copy;
 };
 
