@@ -135,10 +135,11 @@ static void test_open_loop_charges_late_starts(void **state)
     server.stall_ns = 200 * (BENCH_SECOND_NS / 1000);
     struct driver_options options = {
         .in_flight = SLOTS, .seconds = 0.4, .rate_per_s = 1000, .start = start_queued};
+    int64_t begin_ns = bench_now_ns();
     run_served(&options);
+    int64_t elapsed_ms = (bench_now_ns() - begin_ns) / (BENCH_SECOND_NS / 1000);
     check_sane();
-    assert_true(result.calls <=
-                401); /* never more than were due; fewer on a machine that is slow */
+    assert_true(result.calls <= (uint64_t)elapsed_ms + 2); /* never more than were due */
     assert_true(result.calls > 0);
     assert_true(histogram_quantile(&result.latency_ns, 0.75) > 25e6);
 }
