@@ -45,9 +45,9 @@ struct source_row {
     struct source_info info;
 };
 
-static void fill_source(struct engine *engine, size_t number, struct source_row *row)
+static void fill_source(const struct snapshot *snapshot, uint32_t number, struct source_row *row)
 {
-    struct source *source = engine->sources[number];
+    struct source *source = snapshot_source(snapshot, number);
     Chatstore__V1__SourceInfo *message = &row->message;
     source_get_info(source, &row->info);
     chatstore__v1__source_info__init(message);
@@ -56,7 +56,7 @@ static void fill_source(struct engine *engine, size_t number, struct source_row 
     message->kind = (char *)source_kind(source);
     message->state = (char *)state_name(info->state);
     message->readonly = source_config(source)->readonly;
-    message->is_default = number == router_default_source(engine->router);
+    message->is_default = number == router_default_source(snapshot->router);
     if (info->schema_version >= 0) {
         message->_schema_version_case = CHATSTORE__V1__SOURCE_INFO___SCHEMA_VERSION_SCHEMA_VERSION;
         message->schema_version = info->schema_version;
@@ -75,21 +75,21 @@ static void fill_source(struct engine *engine, size_t number, struct source_row 
     message->calls = (int64_t)(info->counters.reads + info->counters.writes);
     message->writes = (int64_t)info->counters.writes;
     message->groups = (int64_t)info->counters.groups;
-    message->fallbacks = (int64_t)engine->fallbacks[number];
+    message->fallbacks = (int64_t)snapshot->fallbacks[number];
 }
 
 static void list_sources(struct call_run *run)
 {
-    struct engine *engine = run->frame->engine;
+    const struct snapshot *snapshot = run->frame->snapshot;
     Chatstore__V1__ListSourcesResponse response = CHATSTORE__V1__LIST_SOURCES_RESPONSE__INIT;
-    struct source_row *rows = calloc(engine->source_count, sizeof *rows);
-    response.sources = calloc(engine->source_count, sizeof(Chatstore__V1__SourceInfo *));
+    struct source_row *rows = calloc(snapshot->source_count, sizeof *rows);
+    response.sources = calloc(snapshot->source_count, sizeof(Chatstore__V1__SourceInfo *));
     if (rows && response.sources) {
-        for (size_t i = 0; i < engine->source_count; i++) {
-            fill_source(engine, i, &rows[i]);
+        for (uint32_t i = 0; i < snapshot->source_count; i++) {
+            fill_source(snapshot, i, &rows[i]);
             response.sources[i] = &rows[i].message;
         }
-        response.n_sources = engine->source_count;
+        response.n_sources = snapshot->source_count;
         answer_with(run, &response.base);
     } else {
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory", run->call->name);

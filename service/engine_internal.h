@@ -6,25 +6,20 @@
 #include "engine.h"
 
 #include "arena.h"
+#include "snapshot.h"
 
 #include "pool/log.h"
-#include "pool/pool.h"
-#include "pool/source.h"
-#include "router/router.h"
 
 #include "chatstore/v1/envelope.pb-c.h"
 
 struct engine {
-    const struct config *config;
-    struct router *router;
     struct pool pool;
-    struct source **sources; /* by number, as in the router */
-    size_t source_count;
+    pthread_mutex_t lock;
+    struct snapshot *snapshot;   /* of now; under the lock */
+    struct config_limits limits; /* of the start: a reload does not change them */
     struct merge_cache *merge_cache;
     int64_t started_ms;
     _Atomic uint32_t calls_in_flight;
-    _Atomic uint64_t
-        *fallbacks; /* by source: calls that came there only because what they named is unknown */
 };
 
 enum { ANSWER_START_BYTES = 512 };
@@ -48,6 +43,7 @@ struct call_run {
 
 struct frame {
     struct engine *engine;
+    struct snapshot *snapshot; /* held from frame_run until the reply is packed */
     frame_done_fn done;
     void *done_arg;
     struct arena arena;
@@ -59,6 +55,9 @@ struct frame {
     Chatstore__V1__Result *refusal_result;
     _Alignas(16) char start[6 << 10];
 };
+
+/* engine.c: the snapshot of now, held for the caller. */
+struct snapshot *engine_hold_snapshot(struct engine *engine);
 
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);

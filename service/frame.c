@@ -31,7 +31,7 @@ static void run_init(struct call_run *run, struct frame *frame)
     run->status.text[0] = '\0';
     run->route = (struct router_decision){0};
     answer_init(&run->answer, false, run->start, sizeof run->start,
-                frame->engine->config->limits.reply_bytes);
+                frame->engine->limits.reply_bytes);
     chatstore__v1__result__init(&run->result);
 }
 
@@ -60,7 +60,7 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
 
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
-    struct source *source = run->frame->engine->sources[run->route.first];
+    struct source *source = snapshot_source(run->frame->snapshot, run->route.first);
     run_init_job(run, &run->job, &run->answer, job_done);
     bool now = run->call->access == CALL_ACCESS_READ && run->call->cost == CALL_COST_POINT;
     if (now && source_read_now(source, &run->job, hold))
@@ -103,10 +103,10 @@ static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
 
 static void log_decision(const struct call_run *run, const struct router_query *query)
 {
-    struct engine *engine = run->frame->engine;
+    struct snapshot *snapshot = run->frame->snapshot;
     const struct router_decision *route = &run->route;
     const char *source =
-        route->count == 1 ? router_source_name(engine->router, route->first) : "all";
+        route->count == 1 ? router_source_name(snapshot->router, route->first) : "all";
     if (log_enabled(LOG_DEBUG))
         log_line(LOG_DEBUG, "route call=%s chat_id=%lld data_source=\"%s\" tier=%s source=%s",
                  run->call->name, (long long)query->chat_id,
@@ -115,7 +115,7 @@ static void log_decision(const struct call_run *run, const struct router_query *
     if (route->fallback == ROUTER_FALLBACK_NONE)
         return;
     static struct log_limit limit = {.burst = 5};
-    engine->fallbacks[route->first]++;
+    snapshot->fallbacks[route->first]++;
     log_limited(&limit, LOG_WARN,
                 "%s (chat %lld, data_source \"%.60s\"): %s; the default source %s is used",
                 run->call->name, (long long)query->chat_id,
@@ -140,7 +140,7 @@ static bool route(struct call_run *run)
     }
     if (call->data_source)
         query.data_source = *(char *const *)(base + call->data_source->offset);
-    const struct router *router = run->frame->engine->router;
+    const struct router *router = run->frame->snapshot->router;
     router_route(router, &query, &run->route);
     log_decision(run, &query);
     if (run->route.refused_readonly)
@@ -153,7 +153,7 @@ static bool route(struct call_run *run)
 static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms,
                       struct source_hold *hold)
 {
-    const struct config_limits *limits = &run->frame->engine->config->limits;
+    const struct config_limits *limits = &run->frame->engine->limits;
     run->wire = wire;
     run->deadline_ms = now_ms + (wire->timeout_ms ? wire->timeout_ms : limits->timeout_ms);
     if (!decode(run, wire)) {
@@ -192,13 +192,13 @@ static void set_result(struct call_run *run)
             (ProtobufCBinaryData){run->answer.payload.bytes, run->answer.payload.data};
     }
     if (run->call && run->call->scope != CALL_SCOPE_SERVER && run->route.count == 1)
-        result->source = (char *)router_source_name(run->frame->engine->router, run->route.first);
+        result->source = (char *)router_source_name(run->frame->snapshot->router, run->route.first);
 }
 
 /* Results that do not fit into the frame's reply any more fail alone. */
 static void fit_results(struct frame *frame)
 {
-    size_t limit_bytes = frame->engine->config->limits.reply_bytes;
+    size_t limit_bytes = frame->engine->limits.reply_bytes;
     size_t used_bytes = 0;
     for (size_t i = 0; i < frame->run_count; i++) {
         struct call_run *run = &frame->runs[i];
@@ -235,11 +235,6 @@ size_t frame_reply_bytes(const struct frame *frame)
     return chatstore__v1__reply__get_packed_size(&frame->reply);
 }
 
-void frame_reply_pack(const struct frame *frame, uint8_t *reply)
-{
-    chatstore__v1__reply__pack(&frame->reply, reply);
-}
-
 /* ---- The frame ---- */
 
 struct frame *frame_new(struct engine *engine, frame_done_fn done)
@@ -248,6 +243,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     if (!frame)
         return NULL;
     frame->engine = engine;
+    frame->snapshot = NULL;
     frame->done = done;
     frame->runs = NULL;
     frame->run_count = 0;
@@ -263,6 +259,15 @@ static void frame_clear(struct frame *frame)
     }
     frame->run_count = 0;
     frame->runs = NULL;
+    if (frame->snapshot)
+        snapshot_release(frame->snapshot);
+    frame->snapshot = NULL;
+}
+
+void frame_reply_pack(struct frame *frame, uint8_t *reply)
+{
+    chatstore__v1__reply__pack(&frame->reply, reply);
+    frame_clear(frame);
 }
 
 void frame_free(struct frame *frame)
@@ -314,7 +319,7 @@ static bool frame_prepare(struct frame *frame, size_t count)
 static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *bytes, size_t count,
                                             struct status *why)
 {
-    const struct config_limits *limits = &frame->engine->config->limits;
+    const struct config_limits *limits = &frame->engine->limits;
     if (count > limits->frame_bytes) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED,
                    "the frame has %zu bytes; at most %u are taken (frame_bytes)", count,
@@ -343,13 +348,13 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
 static bool admit(struct engine *engine, size_t count, struct status *why)
 {
     uint32_t in_flight = (engine->calls_in_flight += (uint32_t)count);
-    if (in_flight <= engine->config->limits.calls_in_flight_max)
+    if (in_flight <= engine->limits.calls_in_flight_max)
         return true;
     engine->calls_in_flight -= (uint32_t)count;
     status_set(
         why, STATUS_RESOURCE_EXHAUSTED,
         "the server works on as many calls as it may (calls_in_flight_max = %u); try again later",
-        engine->config->limits.calls_in_flight_max);
+        engine->limits.calls_in_flight_max);
     return false;
 }
 
@@ -359,6 +364,7 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
     size_t budget_bytes = ARENA_BYTES_MIN + bytes * ARENA_PER_BYTE;
     frame_clear(frame);
     frame->done_arg = arg;
+    frame->snapshot = engine_hold_snapshot(frame->engine);
     arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
     chatstore__v1__reply__init(&frame->reply);
     Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);

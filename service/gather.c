@@ -56,7 +56,7 @@ static struct gather *gather_new(struct call_run *run)
     for (size_t i = 0; i < count; i++) {
         struct part *part = &gather->parts[i];
         part->gather = gather;
-        answer_init(&part->answer, true, NULL, 0, run->frame->engine->config->limits.reply_bytes);
+        answer_init(&part->answer, true, NULL, 0, run->frame->engine->limits.reply_bytes);
         run_init_job(run, &part->job, &part->answer, part_done);
     }
     return gather;
@@ -80,7 +80,7 @@ static struct merge_key make_key(const struct gather *gather)
                               .request = run->wire->payload.data,
                               .request_bytes = run->wire->payload.len,
                               .versions = gather->versions,
-                              .version_count = gather->part_count};
+                              .version_count = gather->part_count + 1};
 }
 
 /* Point calls are not worth it, and may depend on the time of day (a ttl). */
@@ -89,13 +89,17 @@ static void look_at_versions(struct gather *gather)
     struct call_run *run = gather->run;
     if (run->call->cost == CALL_COST_POINT)
         return;
-    uint64_t *versions = arena_alloc(&run->frame->arena, gather->part_count * sizeof *versions);
+    uint64_t *versions =
+        arena_alloc(&run->frame->arena, (gather->part_count + 1) * sizeof *versions);
     bool known = versions != NULL;
     for (size_t i = 0; i < gather->part_count; i++) {
-        struct source *source = run->frame->engine->sources[run->route.first + i];
+        struct source *source =
+            snapshot_source(run->frame->snapshot, run->route.first + (uint32_t)i);
         if (versions && !source_data_version(source, &versions[i]))
             known = false; /* but ask all: a source begins to watch when it is asked */
     }
+    if (known) /* another configuration may merge other sources */
+        versions[gather->part_count] = run->frame->snapshot->number;
     gather->versions = known ? versions : NULL;
 }
 
@@ -112,8 +116,8 @@ static bool answer_from_cache(struct gather *gather)
     buffer_init(&run->answer.payload, (uint8_t *)gather->cached->payload, gather->cached->bytes, 0);
     run->answer.payload.bytes = gather->cached->bytes;
     for (size_t i = 0; i < gather->part_count; i++)
-        gather->merged_names[i] =
-            (char *)router_source_name(run->frame->engine->router, run->route.first + (uint32_t)i);
+        gather->merged_names[i] = (char *)router_source_name(run->frame->snapshot->router,
+                                                             run->route.first + (uint32_t)i);
     run->result.merged_sources = gather->merged_names;
     run->result.n_merged_sources = gather->part_count;
     return true;
@@ -133,13 +137,14 @@ static void keep_answer(struct gather *gather)
 static void ask_sources(struct gather *gather)
 {
     struct call_run *run = gather->run;
-    int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->config->limits.merge_ms;
+    int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->limits.merge_ms;
     bool try_now = run->call->cost == CALL_COST_POINT;
     /* One more for this function: the parts must not end the gather before all have begun. */
     gather->unfinished = gather->part_count + 1;
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
-        struct source *source = run->frame->engine->sources[run->route.first + i];
+        struct source *source =
+            snapshot_source(run->frame->snapshot, run->route.first + (uint32_t)i);
         if (part->job.deadline_ms > merge_deadline_ms)
             part->job.deadline_ms = merge_deadline_ms;
         if (try_now && source_read_now(source, &part->job, NULL))
@@ -175,7 +180,7 @@ void gather_start(struct call_run *run)
 static void note_sources(struct gather *gather)
 {
     struct call_run *run = gather->run;
-    const struct router *router = run->frame->engine->router;
+    const struct router *router = run->frame->snapshot->router;
     static struct log_limit limit = {.burst = 5};
     size_t failed = 0, merged = 0;
     for (size_t i = 0; i < gather->part_count; i++) {
@@ -252,7 +257,7 @@ static void note_row_source(struct gather *gather)
         if (part->job.status.code != STATUS_OK || part->answer.row_count == 0)
             continue;
         uint32_t number = run->route.first + (uint32_t)i;
-        run->result.source = (char *)router_source_name(run->frame->engine->router, number);
+        run->result.source = (char *)router_source_name(run->frame->snapshot->router, number);
         return;
     }
 }
@@ -263,7 +268,7 @@ static bool merge_parts(struct gather *gather)
     struct arena
         arena; /* of its own: the rows may be many more than a small frame's budget allows */
     arena_init(&arena, NULL, 0);
-    arena_reset(&arena, (size_t)run->frame->engine->config->limits.reply_bytes * 8);
+    arena_reset(&arena, (size_t)run->frame->engine->limits.reply_bytes * 8);
     ProtobufCAllocator *allocator = &arena.allocator;
     struct merge_source *sources = arena_alloc(&arena, gather->part_count * sizeof *sources);
     bool merged = sources != NULL;
@@ -295,7 +300,7 @@ static void gather_finish(struct gather *gather)
     if (run->status.code == STATUS_OK && !merge_parts(gather))
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
                    "%s: the merged answer is larger than the limit of %u bytes (reply_bytes)",
-                   run->call->name, run->frame->engine->config->limits.reply_bytes);
+                   run->call->name, run->frame->engine->limits.reply_bytes);
     keep_answer(gather);
     if (run->status.code == STATUS_OK && is_one_row(run->call))
         note_row_source(gather);
