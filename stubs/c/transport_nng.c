@@ -399,19 +399,20 @@ static void nng_transport_close(void *arg)
 {
     struct nng_transport *transport = arg;
 
-    /* All are stopped before any is freed: one that is being freed must not be waited for by
-     * nng's threads. */
+    /* All are stopped before any is freed. The socket comes last: when an aio's time is up, nng
+     * calls into the socket on a thread that only freeing the aio waits for; closing the socket
+     * before makes nng abort. */
     nng_aio_stop(transport->alarm_aio);
     for (struct nng_slot *slot = transport->made; slot != NULL; slot = slot->next_made)
         nng_aio_stop(slot->aio);
-    nng_close(transport->socket);
+    nng_aio_free(transport->alarm_aio);
     while (transport->made != NULL) {
         struct nng_slot *slot = transport->made;
         transport->made = slot->next_made;
         nng_aio_free(slot->aio);
         free(slot);
     }
-    nng_aio_free(transport->alarm_aio);
+    nng_close(transport->socket);
     transport_free(transport);
 }
 

@@ -40,7 +40,8 @@ const char *fake_url(void)
     return url;
 }
 
-static void note_frame(struct fake_server *server, size_t calls)
+/* False: the server stops. */
+static bool note_frame(struct fake_server *server, size_t calls)
 {
     pthread_mutex_lock(&server->lock);
     if (server->frame_count < FRAMES_MAX)
@@ -49,7 +50,9 @@ static void note_frame(struct fake_server *server, size_t calls)
     pthread_cond_broadcast(&server->changed);
     while (server->holds && !server->stops)
         pthread_cond_wait(&server->changed, &server->lock);
+    bool stops = server->stops;
     pthread_mutex_unlock(&server->lock);
+    return !stops;
 }
 
 static void pack_reply(struct fake_server *server, const Chatstore__V1__Request *request,
@@ -73,12 +76,13 @@ static void pack_reply(struct fake_server *server, const Chatstore__V1__Request 
     free(bytes);
 }
 
-static void answer_frame(struct fake_server *server, nng_msg *message)
+/* Make the reply out of the request; false: the server stops. */
+static bool answer_frame(struct fake_server *server, nng_msg *message)
 {
     Chatstore__V1__Request *request =
         chatstore__v1__request__unpack(NULL, nng_msg_len(message), nng_msg_body(message));
 
-    note_frame(server, request == NULL ? 0 : request->n_calls);
+    bool goes_on = note_frame(server, request == NULL ? 0 : request->n_calls);
     nng_msg_clear(message);
     pthread_mutex_lock(&server->lock);
     const void *raw = server->raw;
@@ -89,8 +93,18 @@ static void answer_frame(struct fake_server *server, nng_msg *message)
     else if (request != NULL && request->n_calls <= CALLS_MAX)
         pack_reply(server, request, message);
     chatstore__v1__request__free_unpacked(request, NULL);
+    return goes_on;
 }
 
+static bool is_stopping(struct fake_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool stops = server->stops;
+    pthread_mutex_unlock(&server->lock);
+    return stops;
+}
+
+/* Ends by itself: nng aborts now and then if the socket of a context that receives is closed. */
 static void *work(void *arg)
 {
     struct fake_server *server = arg;
@@ -99,9 +113,11 @@ static void *work(void *arg)
 
     if (nng_ctx_open(&context, server->socket) != 0)
         return NULL;
-    while (nng_ctx_recvmsg(context, &message, 0) == 0) {
-        answer_frame(server, message);
-        if (nng_ctx_sendmsg(context, message, 0) != 0)
+    nng_ctx_set_ms(context, NNG_OPT_RECVTIMEO, 20);
+    while (!is_stopping(server)) {
+        if (nng_ctx_recvmsg(context, &message, 0) != 0)
+            continue;
+        if (!answer_frame(server, message) || nng_ctx_sendmsg(context, message, 0) != 0)
             nng_msg_free(message);
     }
     return NULL;
@@ -126,13 +142,13 @@ struct fake_server *fake_server_start(const char *url, fake_answer *answer, void
 
 void fake_server_stop(struct fake_server *server)
 {
-    nng_close(server->socket);
     pthread_mutex_lock(&server->lock);
     server->stops = true;
     pthread_cond_broadcast(&server->changed);
     pthread_mutex_unlock(&server->lock);
     for (int i = 0; i < WORKERS; i++)
         pthread_join(server->workers[i], NULL);
+    nng_close(server->socket);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server);
