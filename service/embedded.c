@@ -51,8 +51,8 @@ static enum chatstore_status set_load_error(const char *url, enum config_status 
     return CHATSTORE_INVALID_ARGUMENT;
 }
 
-/* The configuration that a URL means: what is in a .toml file, or one database file, or, if it has a
- * line feed, the text of the URL itself. */
+/* The configuration that a URL means: what is in a .toml file, or one database file, or, if it has
+ * a line feed, the text of the URL itself. */
 static enum config_status load_config(const char *path, struct config **config_out,
                                       struct config_report **report_out)
 {
