@@ -51,8 +51,8 @@ struct listener {
     size_t exchange_count;
     atomic_bool stopping; /* no more requests are taken */
     pthread_mutex_t lock;
-    pthread_cond_t idle; /* active became 0 */
-    size_t active;       /* exchanges that have not stopped */
+    pthread_cond_t idle; /* busy became 0 */
+    size_t busy;         /* exchanges that have not stopped, and requests until they are sent off */
     struct frame *spare[SPARE_FRAMES_MAX];
     size_t spare_count;
 };
@@ -71,6 +71,7 @@ static struct frame *take_frame(struct listener *listener)
     pthread_mutex_lock(&listener->lock);
     struct frame *frame =
         listener->spare_count > 0 ? listener->spare[--listener->spare_count] : NULL;
+    listener->busy++;
     pthread_mutex_unlock(&listener->lock);
     return frame ? frame : frame_new(listener->engine, exchange_done);
 }
@@ -78,7 +79,7 @@ static struct frame *take_frame(struct listener *listener)
 static void give_frame(struct listener *listener, struct frame *frame)
 {
     pthread_mutex_lock(&listener->lock);
-    if (frame && listener->spare_count < SPARE_FRAMES_MAX) {
+    if (listener->spare_count < SPARE_FRAMES_MAX) {
         listener->spare[listener->spare_count++] = frame;
         frame = NULL;
     }
@@ -87,6 +88,15 @@ static void give_frame(struct listener *listener, struct frame *frame)
 }
 
 /* ---- One request after the other ---- */
+
+/* An exchange has stopped, or a thread has sent a reply off: it uses no context any more. */
+static void listener_leave(struct listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    if (--listener->busy == 0)
+        pthread_cond_broadcast(&listener->idle);
+    pthread_mutex_unlock(&listener->lock);
+}
 
 static void exchange_receive(struct exchange *exchange)
 {
@@ -98,20 +108,11 @@ static void exchange_receive(struct exchange *exchange)
         nng_aio_cancel(exchange->aio);
 }
 
-/* It does nothing any more; the listener may be freed when all have come here. */
-static void exchange_stop(struct exchange *exchange)
-{
-    struct listener *listener = exchange->listener;
-    pthread_mutex_lock(&listener->lock);
-    if (--listener->active == 0)
-        pthread_cond_broadcast(&listener->idle);
-    pthread_mutex_unlock(&listener->lock);
-}
-
 /* The one place where replies leave. */
 static void exchange_done(struct frame *frame, void *arg)
 {
     struct exchange *exchange = arg;
+    struct listener *listener = exchange->listener;
     nng_msg *reply;
     exchange->frame = frame;
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
@@ -120,8 +121,9 @@ static void exchange_done(struct frame *frame, void *arg)
         nng_pipe_close(nng_msg_get_pipe(exchange->request));
         if (nng_msg_alloc(&reply, 0) !=
             0) { /* to be sent nowhere, so that the context is free again */
-            give_frame(exchange->listener, frame);
-            exchange_stop(exchange);
+            give_frame(listener, frame);
+            listener_leave(listener);
+            listener_leave(listener);
             return;
         }
     } else {
@@ -129,8 +131,9 @@ static void exchange_done(struct frame *frame, void *arg)
     }
     exchange->state = SENDING;
     nng_aio_set_msg(exchange->aio, reply);
-    nng_aio_set_timeout(exchange->aio, exchange->listener->reply_send_ms);
+    nng_aio_set_timeout(exchange->aio, listener->reply_send_ms);
     nng_ctx_send(exchange->context, exchange->aio);
+    listener_leave(listener);
 }
 
 static void exchange_received(struct exchange *exchange)
@@ -145,7 +148,7 @@ static void exchange_received(struct exchange *exchange)
     log_line(LOG_ERROR, "no memory for a request: the connection is closed");
     nng_pipe_close(nng_msg_get_pipe(exchange->request));
     nng_msg_free(exchange->request);
-    give_frame(exchange->listener, NULL);
+    listener_leave(exchange->listener);
     exchange_receive(exchange);
 }
 
@@ -167,7 +170,7 @@ static void exchange_sent(struct exchange *exchange, int error)
     exchange->frame = NULL;
     give_frame(exchange->listener, frame);
     if (error == NNG_ECLOSED)
-        exchange_stop(exchange);
+        listener_leave(exchange->listener);
     else
         exchange_receive(exchange);
 }
@@ -181,7 +184,7 @@ static void exchange_cb(void *arg)
     else if (error == 0)
         exchange_received(exchange);
     else if (error == NNG_ECLOSED || error == NNG_ECANCELED)
-        exchange_stop(exchange);
+        listener_leave(exchange->listener);
     else
         exchange_receive(exchange);
 }
@@ -267,7 +270,7 @@ static int start_exchanges(struct listener *listener, size_t count)
             return ENOMEM;
         }
     }
-    listener->active = count;
+    listener->busy = count;
     for (size_t i = 0; i < count; i++)
         exchange_receive(&listener->exchanges[i]);
     return 0;
@@ -333,7 +336,7 @@ static void wait_until_idle(struct listener *listener, unsigned drain_ms)
         until.tv_nsec -= 1000000000L;
     }
     pthread_mutex_lock(&listener->lock);
-    while (listener->active > 0) {
+    while (listener->busy > 0) {
         if (pthread_cond_timedwait(&listener->idle, &listener->lock, &until) != 0)
             break;
     }
@@ -349,10 +352,11 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
     }
     wait_until_idle(listener, drain_ms);
     wait_until_idle(listener, 60000); /* what still runs on the sources holds frames */
-    /* Not before: nng 1.10 aborts when a context is used while its socket is being closed. */
-    nng_close(listener->socket);
     for (size_t i = 0; i < listener->exchange_count; i++)
         nng_aio_stop(listener->exchanges[i].aio);
+    /* Last: nng 1.10 aborts when a thread is still in a call on a context of a socket that is
+     * closed. */
+    nng_close(listener->socket);
     for (size_t i = 0; i < listener->exchange_count; i++)
         nng_aio_free(listener->exchanges[i].aio);
     for (size_t i = 0; i < listener->spare_count; i++)
