@@ -45,8 +45,8 @@ static bool is_now(const char *text)
 {
     struct tm parts = {0};
     const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
-    return end != NULL && *end == 'Z' && llabs((long long)(timegm(&parts) - time(NULL))) <=
-                                             NOW_TOLERANCE_S;
+    return end != NULL && *end == 'Z' &&
+           llabs((long long)(timegm(&parts) - time(NULL))) <= NOW_TOLERANCE_S;
 }
 
 static bool matches_text(struct match *match, const json_t *expected, const json_t *actual)

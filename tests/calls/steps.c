@@ -81,8 +81,8 @@ static bool encode_request(const struct call *call, const char *text, uint8_t **
     json_t *object = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (object == NULL)
         return say(problem, "the request is no JSON: %.300s", text);
-    bool encoded = message_from_json(call->request, object, bytes_out, count_out, error,
-                                     sizeof error);
+    bool encoded =
+        message_from_json(call->request, object, bytes_out, count_out, error, sizeof error);
     json_decref(object);
     return encoded || say(problem, "the request: %.500s", error);
 }

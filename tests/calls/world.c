@@ -11,25 +11,24 @@
 
 #include <cmocka.h>
 
-static const char config_text[] =
-    "[service.limits]\n"
-    "merge_ms = 20000\n"
-    "[database]\n"
-    "default = \"main\"\n"
-    "[database.sources]\n"
-    "main = { path = \"main.db\", synchronous = \"normal\" }\n"
-    "second = { path = \"second.db\", synchronous = \"normal\" }\n"
-    "archive = { path = \"archive.db\", readonly = true }\n"
-    "old3 = { path = \"old3.db\", readonly = true }\n"
-    "old1 = { path = \"old1.db\", readonly = true }\n"
-    "broken = { path = \"broken.db\", readonly = true }\n"
-    "[database.chatMapping]\n"
-    "-2000 = \"second\"\n"
-    "-3000 = \"archive\"\n"
-    "-4003 = \"old3\"\n"
-    "-4001 = \"old1\"\n"
-    "-5000 = \"broken\"\n"
-    "-6000 = \"nowhere\"\n";
+static const char config_text[] = "[service.limits]\n"
+                                  "merge_ms = 20000\n"
+                                  "[database]\n"
+                                  "default = \"main\"\n"
+                                  "[database.sources]\n"
+                                  "main = { path = \"main.db\", synchronous = \"normal\" }\n"
+                                  "second = { path = \"second.db\", synchronous = \"normal\" }\n"
+                                  "archive = { path = \"archive.db\", readonly = true }\n"
+                                  "old3 = { path = \"old3.db\", readonly = true }\n"
+                                  "old1 = { path = \"old1.db\", readonly = true }\n"
+                                  "broken = { path = \"broken.db\", readonly = true }\n"
+                                  "[database.chatMapping]\n"
+                                  "-2000 = \"second\"\n"
+                                  "-3000 = \"archive\"\n"
+                                  "-4003 = \"old3\"\n"
+                                  "-4001 = \"old1\"\n"
+                                  "-5000 = \"broken\"\n"
+                                  "-6000 = \"nowhere\"\n";
 
 static const char *const names[] = {"main", "second", "archive", "old3", "old1"};
 enum { NAME_COUNT = sizeof names / sizeof names[0] };
