@@ -200,7 +200,7 @@ static void a_crash_anywhere_leaves_a_file_that_the_next_start_finishes(void **s
                          "(1, 2, 'u', 'f')");
     struct bytes before = file_read(fresh.text);
     unsigned crashes = 0;
-    for (unsigned spared = 0;; spared += spared < 40 ? 1 : 7) {
+    for (unsigned spared = 0;; spared += spared < 24 ? 1 : 11) {
         struct path path = folder_file("crash.db"), journal = folder_file("crash.db-journal");
         remove(journal.text);
         file_write(path.text, before);
