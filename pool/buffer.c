@@ -17,7 +17,7 @@ void buffer_fini(struct buffer *buffer)
     *buffer = (struct buffer){0};
 }
 
-static bool grow(struct buffer *buffer, size_t bytes)
+bool buffer_grow(struct buffer *buffer, size_t bytes)
 {
     size_t wanted = buffer->bytes + bytes;
     if (bytes > buffer->bytes_max - buffer->bytes) {
@@ -42,14 +42,6 @@ static bool grow(struct buffer *buffer, size_t bytes)
     return true;
 }
 
-uint8_t *buffer_reserve(struct buffer *buffer, size_t bytes)
-{
-    if (buffer->fault != BUFFER_OK ||
-        (buffer->room_bytes - buffer->bytes < bytes && !grow(buffer, bytes)))
-        return NULL;
-    return buffer->data + buffer->bytes;
-}
-
 void buffer_append(struct buffer *buffer, const void *data, size_t bytes)
 {
     uint8_t *at = buffer_reserve(buffer, bytes);
@@ -65,14 +57,6 @@ size_t wire_varint_bytes(uint64_t value)
     for (; value >= 0x80; value >>= 7)
         bytes++;
     return bytes;
-}
-
-uint8_t *wire_put_varint(uint8_t *at, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (uint8_t)(value | 0x80);
-    *at++ = (uint8_t)value;
-    return at;
 }
 
 void buffer_varint(struct buffer *buffer, uint64_t value)

@@ -27,7 +27,7 @@ void buffer_init(struct buffer *buffer, void *start, size_t room_bytes, size_t b
 void buffer_fini(struct buffer *buffer);
 
 /* Room for `bytes` more behind the end, or NULL with the fault set. buffer->bytes is not moved. */
-uint8_t *buffer_reserve(struct buffer *buffer, size_t bytes);
+static inline uint8_t *buffer_reserve(struct buffer *buffer, size_t bytes);
 void buffer_append(struct buffer *buffer, const void *data, size_t bytes);
 
 /* Wire format. A tag is the already encoded key of a field. */
@@ -43,12 +43,28 @@ void buffer_close_length(struct buffer *buffer, size_t mark);
 /* Bytes of a varint; the varint written at `at` (at most 10 bytes), returning the byte behind it.
  */
 size_t wire_varint_bytes(uint64_t value);
-uint8_t *wire_put_varint(uint8_t *at, uint64_t value);
+static inline uint8_t *wire_put_varint(uint8_t *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    return at;
+}
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };
 static inline uint64_t wire_key(uint32_t field, enum wire_type type)
 {
     return ((uint64_t)field << 3) | (uint64_t)type;
+}
+
+/* The slow half of buffer_reserve. */
+bool buffer_grow(struct buffer *buffer, size_t bytes);
+
+static inline uint8_t *buffer_reserve(struct buffer *buffer, size_t bytes)
+{
+    if (buffer->room_bytes - buffer->bytes < bytes && !buffer_grow(buffer, bytes))
+        return NULL;
+    return buffer->data + buffer->bytes;
 }
 
 #endif

@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_BYTES_MAX = 64, SORT_COLUMNS_MAX = 8 };
+enum { NAME_BYTES_MAX = 64, SORT_COLUMNS_MAX = 8, KEY_BYTES_MAX = 5, VARINT_BYTES_MAX = 10 };
 
 struct encode_column {
     const ProtobufCFieldDescriptor *field;
     const ProtobufCFieldDescriptor
         *nested;     /* the row's field that holds the message of `field`, or NULL: the row */
     bool keeps_zero; /* zero is written: the field has presence or is repeated */
+    uint8_t key_bytes;
+    uint8_t key[KEY_BYTES_MAX]; /* of the field on the wire */
 };
 
 struct sort_column {
@@ -26,6 +28,7 @@ struct sort_column {
 struct encode_plan {
     const ProtobufCFieldDescriptor *answer_field; /* field 1 of the response */
     bool repeated;
+    bool is_utf16;          /* the file's texts are; else UTF-8 */
     bool rows_are_messages; /* else the columns are the response's own fields */
     struct sort_column key[SORT_COLUMNS_MAX], order[SORT_COLUMNS_MAX];
     size_t key_count, order_count;
@@ -39,6 +42,19 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
                                                   const char *name)
 {
     return protobuf_c_message_descriptor_get_field_by_name(message, name);
+}
+
+static enum wire_type wire_type_of(const ProtobufCFieldDescriptor *field)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return WIRE_LENGTH;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return WIRE_FIXED64;
+    default:
+        return WIRE_VARINT;
+    }
 }
 
 /* "media.file_id" is file_id in the row's message field media. */
@@ -62,6 +78,10 @@ static bool plan_column(struct encode_column *column, const ProtobufCMessageDesc
     column->field = find_field(row, name);
     if (!column->field)
         return false;
+    column->key_bytes =
+        (uint8_t)(wire_put_varint(column->key,
+                                  wire_key(column->field->id, wire_type_of(column->field))) -
+                  column->key);
     column->keeps_zero = (column->field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 ||
                          column->field->label == PROTOBUF_C_LABEL_REPEATED;
     return true;
@@ -87,6 +107,20 @@ static bool plan_sort(struct sort_column *sort, size_t *count_out, const char *c
     return true;
 }
 
+static int note_encoding(void *is_utf16, int count, char **values, char **names)
+{
+    (void)names;
+    *(bool *)is_utf16 = count == 1 && values[0] && strncmp(values[0], "UTF-16", 6) == 0;
+    return 0;
+}
+
+static bool has_utf16(sqlite3 *db)
+{
+    bool is_utf16 = true; /* the slower way is right for both */
+    sqlite3_exec(db, "PRAGMA encoding", note_encoding, &is_utf16, NULL);
+    return is_utf16;
+}
+
 struct encode_plan *encode_plan_new(const struct call *call, sqlite3_stmt *stmt,
                                     const char **unknown_out)
 {
@@ -99,6 +133,7 @@ struct encode_plan *encode_plan_new(const struct call *call, sqlite3_stmt *stmt,
     plan->repeated = plan->answer_field->label == PROTOBUF_C_LABEL_REPEATED;
     plan->rows_are_messages = plan->answer_field->type == PROTOBUF_C_TYPE_MESSAGE;
     plan->column_count = count;
+    plan->is_utf16 = has_utf16(sqlite3_db_handle(stmt));
     const ProtobufCMessageDescriptor *row =
         plan->rows_are_messages ? plan->answer_field->descriptor : call->response;
     for (int i = 0; i < count && !*unknown_out; i++) {
@@ -127,22 +162,41 @@ static void put_key(struct buffer *out, const ProtobufCFieldDescriptor *field, e
     buffer_varint(out, wire_key(field->id, type));
 }
 
+/* The column's key, with room behind it for `bytes` more; NULL with the buffer's fault set. */
+static uint8_t *begin_field(struct buffer *out, const struct encode_column *column, size_t bytes)
+{
+    uint8_t *at = buffer_reserve(out, KEY_BYTES_MAX + bytes);
+    if (!at)
+        return NULL;
+    memcpy(at, column->key, KEY_BYTES_MAX);
+    return at + column->key_bytes;
+}
+
+static void end_field(struct buffer *out, const uint8_t *end)
+{
+    out->bytes = (size_t)(end - out->data);
+}
+
 static void put_integer(struct buffer *out, const struct encode_column *column, int64_t value)
 {
-    if (value != 0 || column->keeps_zero) {
-        put_key(out, column->field, WIRE_VARINT);
-        buffer_varint(out, (uint64_t)value);
-    }
+    if (value == 0 && !column->keeps_zero)
+        return;
+    uint8_t *at = begin_field(out, column, VARINT_BYTES_MAX);
+    if (at)
+        end_field(out, wire_put_varint(at, (uint64_t)value));
 }
 
 static void put_double(struct buffer *out, const struct encode_column *column, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    if (bits != 0 || column->keeps_zero) {
-        put_key(out, column->field, WIRE_FIXED64);
-        buffer_fixed64(out, bits);
-    }
+    if (bits == 0 && !column->keeps_zero)
+        return;
+    uint8_t *at = begin_field(out, column, sizeof bits);
+    for (unsigned i = 0; at && i < sizeof bits; i++)
+        *at++ = (uint8_t)(bits >> (8 * i));
+    if (at)
+        end_field(out, at);
 }
 
 /* Old files may hold anything; protobuf's readers refuse a whole frame for one bad byte, so each
@@ -163,76 +217,121 @@ static void put_mended_text(struct buffer *out, const char *text, size_t bytes)
     buffer_close_length(out, mark);
 }
 
-static void put_text(struct buffer *out, const struct encode_column *column, sqlite3_stmt *stmt,
-                     int number)
+/* The bytes of a value's text, without the copy that a NUL behind them would take; not NULL. */
+static bool get_text(const struct encode_plan *plan, sqlite3_value *value, int type,
+                     const char **text_out, size_t *bytes_out)
 {
-    const char *text = (const char *)sqlite3_column_text(stmt, number);
-    size_t bytes = (size_t)sqlite3_column_bytes(stmt, number);
-    if (!text) { /* not NULL, so there was no memory for it */
-        out->fault = BUFFER_NO_MEMORY;
-        return;
-    }
+    bool as_stored = (type == SQLITE_TEXT && !plan->is_utf16) || type == SQLITE_BLOB;
+    const char *text =
+        as_stored ? sqlite3_value_blob(value) : (const char *)sqlite3_value_text(value);
+    *bytes_out = (size_t)sqlite3_value_bytes(value);
+    *text_out = text ? text : "";
+    return text || (as_stored && *bytes_out == 0);
+}
+
+static void put_text(struct buffer *out, const struct encode_column *column, const char *text,
+                     size_t bytes)
+{
     if (bytes == 0 && !column->keeps_zero)
         return;
-    put_key(out, column->field, WIRE_LENGTH);
-    if (utf8_valid_bytes(text, bytes) == bytes)
-        buffer_string(out, text, bytes);
-    else
+    uint8_t *at = begin_field(out, column, VARINT_BYTES_MAX + bytes);
+    if (!at)
+        return;
+    if (utf8_valid_bytes(text, bytes) == bytes) {
+        at = wire_put_varint(at, bytes);
+        memcpy(at, text, bytes);
+        end_field(out, at + bytes);
+    } else {
+        end_field(out, at);
         put_mended_text(out, text, bytes);
+    }
 }
 
-static void put_timestamp(struct buffer *out, const struct encode_column *column,
-                          sqlite3_stmt *stmt, int number)
+static bool parse_time(const struct encode_column *column, const char *text, size_t bytes,
+                       int64_t *seconds_out, int32_t *nanos_out)
 {
     static struct log_limit limit = {.burst = 1};
-    int64_t seconds = 0;
-    int32_t nanos = 0;
-    if (sqlite3_column_type(stmt, number) == SQLITE_INTEGER) {
-        seconds = sqlite3_column_int64(stmt, number); /* Unix seconds */
-    } else {
-        const char *text = (const char *)sqlite3_column_text(stmt, number);
-        if (!text ||
-            !timestamp_parse(text, (size_t)sqlite3_column_bytes(stmt, number), &seconds, &nanos)) {
-            log_limited(&limit, LOG_WARN,
-                        "column %s holds \"%.40s\", which is no timestamp: answered as absent",
-                        sqlite3_column_name(stmt, number), text ? text : "");
-            return;
-        }
-    }
-    if (seconds < TIMESTAMP_SECONDS_MIN || seconds > TIMESTAMP_SECONDS_MAX)
-        return;
-    put_key(out, column->field, WIRE_LENGTH);
-    size_t mark = buffer_open_length(out);
-    if (seconds != 0) {
-        buffer_varint(out, wire_key(1, WIRE_VARINT));
-        buffer_varint(out, (uint64_t)seconds);
-    }
-    if (nanos != 0) {
-        buffer_varint(out, wire_key(2, WIRE_VARINT));
-        buffer_varint(out, (uint64_t)nanos);
-    }
-    buffer_close_length(out, mark);
+    if (timestamp_parse(text, bytes, seconds_out, nanos_out))
+        return true;
+    log_limited(&limit, LOG_WARN,
+                "column %s holds \"%.*s\", which is no timestamp: answered as absent",
+                column->field->name, bytes < 40 ? (int)bytes : 40, text);
+    return false;
 }
 
-static void put_column(struct buffer *out, const struct encode_column *column, sqlite3_stmt *stmt,
-                       int number)
+static void put_timestamp(struct buffer *out, const struct encode_column *column, int64_t seconds,
+                          int32_t nanos)
+{
+    enum { LENGTH_BYTES = 1, KEY_BYTES = 1 };
+    if (seconds < TIMESTAMP_SECONDS_MIN || seconds > TIMESTAMP_SECONDS_MAX)
+        return;
+    uint8_t *length = begin_field(out, column, LENGTH_BYTES + 2 * (KEY_BYTES + VARINT_BYTES_MAX));
+    if (!length)
+        return;
+    uint8_t *at = length + LENGTH_BYTES;
+    if (seconds != 0) {
+        *at++ = (uint8_t)wire_key(1, WIRE_VARINT);
+        at = wire_put_varint(at, (uint64_t)seconds);
+    }
+    if (nanos != 0) {
+        *at++ = (uint8_t)wire_key(2, WIRE_VARINT);
+        at = wire_put_varint(at, (uint64_t)nanos);
+    }
+    *length = (uint8_t)(at - length - LENGTH_BYTES);
+    end_field(out, at);
+}
+
+/* A column whose field wants text, of its own or of a timestamp. */
+static void put_text_column(struct buffer *out, const struct encode_plan *plan,
+                            const struct encode_column *column, sqlite3_value *value, int type)
+{
+    const char *text;
+    size_t bytes;
+    int64_t seconds;
+    int32_t nanos;
+    if (!get_text(plan, value, type, &text, &bytes))
+        out->fault = BUFFER_NO_MEMORY;
+    else if (column->field->type == PROTOBUF_C_TYPE_STRING)
+        put_text(out, column, text, bytes);
+    else if (parse_time(column, text, bytes, &seconds, &nanos))
+        put_timestamp(out, column, seconds, nanos);
+}
+
+static void put_column(struct buffer *out, const struct encode_plan *plan,
+                       const struct encode_column *column, sqlite3_value *value, int type)
 {
     switch (column->field->type) {
-    case PROTOBUF_C_TYPE_STRING:
-        put_text(out, column, stmt, number);
-        break;
     case PROTOBUF_C_TYPE_BOOL:
-        put_integer(out, column, sqlite3_column_int64(stmt, number) != 0);
+        put_integer(out, column, sqlite3_value_int64(value) != 0);
         break;
     case PROTOBUF_C_TYPE_DOUBLE:
-        put_double(out, column, sqlite3_column_double(stmt, number));
+        put_double(out, column, sqlite3_value_double(value));
+        break;
+    case PROTOBUF_C_TYPE_INT64:
+        put_integer(out, column, sqlite3_value_int64(value));
         break;
     case PROTOBUF_C_TYPE_MESSAGE:
-        put_timestamp(out, column, stmt, number);
-        break;
+        if (type == SQLITE_INTEGER) { /* Unix seconds */
+            put_timestamp(out, column, sqlite3_value_int64(value), 0);
+            break;
+        }
+        /* fall through */
     default:
-        put_integer(out, column, sqlite3_column_int64(stmt, number));
+        put_text_column(out, plan, column, value, type);
     }
+}
+
+/* False: the column is NULL, which is an absent field. */
+static bool put_present(struct buffer *out, const struct encode_plan *plan, sqlite3_stmt *stmt,
+                        int number)
+{
+    sqlite3_value *value =
+        sqlite3_column_value(stmt, number); /* the connection is this thread's alone */
+    int type = sqlite3_value_type(value);
+    if (type == SQLITE_NULL)
+        return false;
+    put_column(out, plan, &plan->columns[number], value, type);
+    return true;
 }
 
 /* The columns of one nested message, which stand side by side; absent when all are NULL. Returns
@@ -245,12 +344,8 @@ static int put_nested(struct buffer *out, const struct encode_plan *plan, sqlite
     bool present = false;
     put_key(out, nested, WIRE_LENGTH);
     size_t mark = buffer_open_length(out);
-    for (; number < plan->column_count && plan->columns[number].nested == nested; number++) {
-        if (sqlite3_column_type(stmt, number) == SQLITE_NULL)
-            continue;
-        present = true;
-        put_column(out, &plan->columns[number], stmt, number);
-    }
+    for (; number < plan->column_count && plan->columns[number].nested == nested; number++)
+        present |= put_present(out, plan, stmt, number);
     if (present)
         buffer_close_length(out, mark);
     else
@@ -265,9 +360,7 @@ static void put_columns(struct buffer *out, const struct encode_plan *plan, sqli
             i = put_nested(out, plan, stmt, i);
             continue;
         }
-        if (sqlite3_column_type(stmt, i) != SQLITE_NULL)
-            put_column(out, &plan->columns[i], stmt, i);
-        i++;
+        put_present(out, plan, stmt, i++);
     }
 }
 
