@@ -605,7 +605,10 @@ static enum outcome sqlite_commit(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
     int error = run_plain(connection->commit);
-    return error == SQLITE_OK ? OUTCOME_DONE : set_group_error(connection, "COMMIT", error, why);
+    if (error != SQLITE_OK)
+        return set_group_error(connection, "COMMIT", error, why);
+    /* A file that was removed or replaced since BEGIN took the group with it. */
+    return sqlite_check(base->source, why) ? OUTCOME_DONE : OUTCOME_BROKEN;
 }
 
 static void sqlite_rollback(struct connection *base)

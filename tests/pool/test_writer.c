@@ -273,6 +273,34 @@ static void variants_of_a_call_do_not_mix(void **state)
     }
 }
 
+/* The file goes away between the statements and the commit, which succeeds on what has no name any
+ * more. The source is opened again only when the writer has let go. */
+static void a_group_whose_file_vanishes_is_not_acknowledged(void **state)
+{
+    (void)state;
+    for (int noticed = 0; noticed < 2; noticed++) {
+        struct source *source = open_with(100);
+        struct path aside = folder_file("aside.db");
+        struct run holder, first;
+        assert_int_equal(set_setting(source, "k", "v"), STATUS_OK);
+        hold_writer(&holder, source);
+        save_in_group(&first, source, 1, 1);
+        assert_int_equal(rename(path.text, aside.text), 0);
+        if (noticed)
+            eventually(source_is_down, source);
+        gate_open();
+        assert_int_equal(run_wait(&holder), STATUS_UNAVAILABLE);
+        assert_int_equal(run_wait(&first), STATUS_UNAVAILABLE);
+        assert_non_null(strstr(holder.job.status.text, "No such file"));
+        run_end(&holder);
+        run_end(&first);
+        assert_int_equal(rename(aside.text, path.text), 0);
+        eventually(source_is_up, source);
+        assert_string_equal(get_setting(source, "k").text, "v");
+        source_close(source);
+    }
+}
+
 /* ---- Load ---- */
 
 enum { LOAD_THREADS = 6, LOAD_CALLS = 200 };
@@ -332,6 +360,7 @@ int main(void)
         POOL_TEST(a_value_that_is_too_large_is_refused),
         POOL_TEST(a_block_that_does_not_fit_leaves_the_group_alone),
         POOL_TEST(variants_of_a_call_do_not_mix),
+        POOL_TEST(a_group_whose_file_vanishes_is_not_acknowledged),
         POOL_TEST(what_is_acknowledged_is_in_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
