@@ -77,10 +77,14 @@ class Attempt(Generic[T]):
 
     def response(self, reply: bytes, outcome: Outcome | None) -> dict[str, Any]:
         """The whole response; raises what the status says."""
+        return self.call.response.decoder.decode(self.payload(reply, outcome))
+
+    def payload(self, reply: bytes, outcome: Outcome | None) -> bytes:
+        """The encoded response; raises what the status says."""
         payload = read_result(self.call.name, reply, outcome)
         if outcome is not None:
             outcome.attempts = self._failures + 1
-        return self.call.response.decoder.decode(payload)
+        return payload
 
     def failed(self, error: Lost | Unavailable) -> float:
         """Seconds to wait before the next try; raises if there is none."""

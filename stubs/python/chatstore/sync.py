@@ -92,6 +92,19 @@ class SyncClient(calls.SyncCalls):
         attempt = self._attempt(find_call(method), values, timeout, request_id)
         return self._complete(attempt, attempt.response, outcome)
 
+    def exchange(
+        self,
+        call: Call[Any],
+        values: Mapping[str, object],
+        *,
+        timeout: float | None = None,
+        outcome: Outcome | None = None,
+        request_id: str | None = None,
+    ) -> bytes:
+        """A call of chatstore.calls; answers the encoded response."""
+        attempt = self._attempt(call, values, timeout, request_id)
+        return self._complete(attempt, attempt.payload, outcome)
+
     def _run(
         self,
         call: Call[T],
