@@ -17,23 +17,29 @@ void buffer_fini(struct buffer *buffer)
     *buffer = (struct buffer){0};
 }
 
+/* Leaves no room, so that nothing is written behind a fault. */
+static bool set_fault(struct buffer *buffer, enum buffer_fault fault)
+{
+    buffer->fault = fault;
+    buffer->room_bytes = buffer->bytes;
+    return false;
+}
+
 bool buffer_grow(struct buffer *buffer, size_t bytes)
 {
     size_t wanted = buffer->bytes + bytes;
-    if (bytes > buffer->bytes_max - buffer->bytes) {
-        buffer->fault = BUFFER_FULL;
+    if (buffer->fault != BUFFER_OK)
         return false;
-    }
+    if (bytes > buffer->bytes_max - buffer->bytes)
+        return set_fault(buffer, BUFFER_FULL);
     size_t room = buffer->room_bytes * 2 < 1024 ? 1024 : buffer->room_bytes * 2;
     if (room < wanted)
         room = wanted;
     if (room > buffer->bytes_max)
         room = buffer->bytes_max;
     uint8_t *data = realloc(buffer->on_heap ? buffer->data : NULL, room);
-    if (!data) {
-        buffer->fault = BUFFER_NO_MEMORY;
-        return false;
-    }
+    if (!data)
+        return set_fault(buffer, BUFFER_NO_MEMORY);
     if (!buffer->on_heap && buffer->bytes > 0)
         memcpy(data, buffer->data, buffer->bytes);
     buffer->data = data;

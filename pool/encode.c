@@ -57,6 +57,19 @@ static enum wire_type wire_type_of(const ProtobufCFieldDescriptor *field)
     }
 }
 
+static bool is_encodable(const ProtobufCFieldDescriptor *field)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BOOL:
+    case PROTOBUF_C_TYPE_DOUBLE:
+    case PROTOBUF_C_TYPE_INT64:
+        return true;
+    default:
+        return field->descriptor == &google__protobuf__timestamp__descriptor;
+    }
+}
+
 /* "media.file_id" is file_id in the row's message field media. */
 static bool plan_column(struct encode_column *column, const ProtobufCMessageDescriptor *row,
                         const char *name)
@@ -76,7 +89,7 @@ static bool plan_column(struct encode_column *column, const ProtobufCMessageDesc
         name = dot + 1;
     }
     column->field = find_field(row, name);
-    if (!column->field)
+    if (!column->field || !is_encodable(column->field))
         return false;
     column->key_bytes =
         (uint8_t)(wire_put_varint(column->key,

@@ -164,9 +164,10 @@ static void a_fault_sticks_whatever_follows(void **state)
     buffer_varint(&buffer, 1);
     buffer_fixed64(&buffer, 1);
     buffer_string(&buffer, "", 0);
+    buffer_append(&buffer, "", 0);
     buffer_open_length(&buffer);
     buffer_close_length(&buffer, mark);
-    assert_null(buffer_reserve(&buffer, 0));
+    assert_null(buffer_reserve(&buffer, 1));
     assert_int_equal(buffer.bytes, bytes);
     assert_int_equal(buffer.fault, BUFFER_FULL);
     buffer_fini(&buffer);

@@ -468,6 +468,31 @@ static void the_journal_mode_is_the_configured_one(void **state)
     }
 }
 
+static void a_file_in_utf16_is_served_as_any_other(void **state)
+{
+    (void)state;
+    struct path path = folder_file("wide.db");
+    file_sql(path.text, "PRAGMA encoding = 'UTF-16le'; CREATE TABLE x (y)");
+    struct source_config config = config_of("wide", path.text);
+    struct source *source = open_source(&config);
+    assert_int_equal(set_setting(source, "ключ", "значення 😀"), STATUS_OK);
+    assert_string_equal(get_setting(source, "ключ").text, "значення 😀");
+    struct run run;
+    run_init_save(&run, 1, 1);
+    assert_int_equal(run_on(&run, source), STATUS_OK);
+    run_end(&run);
+    file_sql(path.text, "INSERT INTO chat_users (chat_id, user_id, username, full_name) VALUES "
+                        "(1, 7, 'ю', '')");
+    run_init_messages(&run, 1);
+    assert_int_equal(run_on(&run, source), STATUS_OK);
+    const Chatstore__V1__GetChatMessagesSinceResponse *response = run_response(&run);
+    assert_int_equal(response->n_messages, 1);
+    assert_string_equal(response->messages[0]->username, "ю");
+    assert_int_equal(response->messages[0]->date->seconds, 1700000001);
+    run_end(&run);
+    source_close(source);
+}
+
 static void a_source_in_memory_is_read_and_written(void **state)
 {
     (void)state;
@@ -563,6 +588,7 @@ int main(void)
         POOL_TEST(a_file_without_the_right_to_write_says_so),
         POOL_TEST(a_readonly_wal_file_in_a_folder_without_rights_says_what_to_do),
         POOL_TEST(the_journal_mode_is_the_configured_one),
+        POOL_TEST(a_file_in_utf16_is_served_as_any_other),
         POOL_TEST(a_source_in_memory_is_read_and_written),
         POOL_TEST(closing_answers_everything_that_is_under_way),
         POOL_TEST(closing_does_not_wait_for_a_source_that_is_down),

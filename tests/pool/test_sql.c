@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "pool/csid.h"
+#include "pool/log.h"
 #include "pool/statement.h"
 
 #include <sqlite3.h>
@@ -99,6 +100,7 @@ static void a_block_that_does_not_fit_is_refused_with_its_mistake(void **state)
          "column user.chat_id", STATUS_INTERNAL},
         {CALL_GET_CHAT_USER, "SELECT chat_id AS \"username.chat_id\" FROM chat_users",
          "column username.chat_id", STATUS_INTERNAL},
+        {CALL_GET_CHAT_MESSAGES_SINCE, "SELECT 1 AS media", "column media", STATUS_INTERNAL},
         {CALL_GET_CHAT_USER, "SELEKT 1", "syntax error", STATUS_INTERNAL},
         {CALL_GET_CACHE_STORAGE, "SELECT key, value, updated_at FROM cache_storage",
          "merge_key or merge_order", STATUS_INTERNAL},
@@ -241,5 +243,6 @@ int main(void)
         cmocka_unit_test(an_unknown_table_of_the_set_is_no_variant),
         cmocka_unit_test(summary_csid_is_the_key_of_the_bots),
     };
+    log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
