@@ -2,6 +2,8 @@
 
 #include "engine.h"
 
+#include "pool/log.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +72,18 @@ static enum config_status load_config(const char *path, struct config **config_o
     return status;
 }
 
+/* Standard error is the program's own: only what somebody must know goes there, unless
+ * CHATSTORE_LOG names another level. */
+static void choose_log_level(void)
+{
+    const char *name = getenv("CHATSTORE_LOG");
+    enum log_level level = LOG_WARN;
+    if (name && !log_level_parse(name, &level))
+        log_line(LOG_WARN, "CHATSTORE_LOG is \"%.20s\"; it may be error, warn, info or debug",
+                 name);
+    log_set_level(level);
+}
+
 static void embedded_free(struct embedded *embedded)
 {
     for (size_t i = 0; i < embedded->spare_count; i++)
@@ -87,6 +101,7 @@ static enum chatstore_status embedded_open(const char *url,
                                            void **transport_out, char *error, size_t error_bytes)
 {
     (void)options;
+    choose_log_level();
     const char *path = url + strlen("embedded:");
     struct embedded *embedded = calloc(1, sizeof *embedded);
     if (!embedded) {
