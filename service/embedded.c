@@ -81,7 +81,8 @@ static void choose_log_level(void)
     if (name && !log_level_parse(name, &level))
         log_line(LOG_WARN, "CHATSTORE_LOG is \"%.20s\"; it may be error, warn, info or debug",
                  name);
-    log_set_level(level);
+    if (name || !log_enabled(LOG_DEBUG))
+        log_set_level(level);
 }
 
 static void embedded_free(struct embedded *embedded)
