@@ -72,17 +72,19 @@ static enum config_status load_config(const char *path, struct config **config_o
     return status;
 }
 
-/* Standard error is the program's own: only what somebody must know goes there, unless
- * CHATSTORE_LOG names another level. */
+/* Standard error is the program's own, which says in CHATSTORE_LOG how much it wants to see there.
+ */
 static void choose_log_level(void)
 {
     const char *name = getenv("CHATSTORE_LOG");
-    enum log_level level = LOG_WARN;
-    if (name && !log_level_parse(name, &level))
+    enum log_level level;
+    if (!name)
+        return;
+    if (log_level_parse(name, &level))
+        log_set_level(level);
+    else
         log_line(LOG_WARN, "CHATSTORE_LOG is \"%.20s\"; it may be error, warn, info or debug",
                  name);
-    if (name || !log_enabled(LOG_DEBUG))
-        log_set_level(level);
 }
 
 static void embedded_free(struct embedded *embedded)

@@ -228,6 +228,8 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     void *transport = NULL;
     char error[512] = "";
     enum chatstore_status status;
+    /* A bot's standard error is not for news. */
+    setenv("CHATSTORE_LOG", "warn", 0);
     Py_BEGIN_ALLOW_THREADS;
     status = chatstore_embedded_transport.open(url, &options, &transport, error, sizeof error);
     Py_END_ALLOW_THREADS;
