@@ -4,6 +4,8 @@
 
 #include "pool/log.h"
 
+#include "pool/log.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
