@@ -347,3 +347,24 @@ struct status get_setting(struct source *source, const char *key)
     run_end(&run);
     return status;
 }
+
+void assert_source_down(struct source *source, const char *reason)
+{
+    struct source_info info = info_of(source);
+    assert_int_equal(info.state, SOURCE_DOWN);
+    if (!strstr(info.why.text, reason))
+        fail_msg("\"%s\" does not say \"%s\"", info.why.text, reason);
+    struct status answer = get_setting(source, "k");
+    assert_int_equal(answer.code, STATUS_UNAVAILABLE);
+    if (!strstr(answer.text, reason) || !strstr(answer.text, source_config(source)->name))
+        fail_msg("\"%s\" does not say \"%s\" and the source", answer.text, reason);
+    if (!source_config(source)->readonly)
+        assert_int_equal(set_setting(source, "k", "v"), STATUS_UNAVAILABLE);
+}
+
+void assert_source_works(struct source *source)
+{
+    eventually(source_is_up, source);
+    assert_int_equal(set_setting(source, "works", "yes"), STATUS_OK);
+    assert_string_equal(get_setting(source, "works").text, "yes");
+}

@@ -86,6 +86,10 @@ enum status_code set_setting(struct source *source, const char *key, const char 
 /* "-" for absent, else the value; the status's text when it failed. */
 struct status get_setting(struct source *source, const char *key);
 
+/* It is down for this reason, which its calls are told; it is up, or will be, and takes calls. */
+void assert_source_down(struct source *source, const char *reason);
+void assert_source_works(struct source *source);
+
 /* The SQL function wait_at_gate() waits there while the gate is closed. */
 void gate_close(void);
 void gate_open(void);

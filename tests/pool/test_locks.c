@@ -25,13 +25,6 @@ static void assert_locked(enum status_code code, const char *text)
         fail_msg("\"%s\" does not say who holds what", text);
 }
 
-static void assert_works(struct source *source)
-{
-    eventually(source_is_up, source);
-    assert_int_equal(set_setting(source, "k", "again"), STATUS_OK);
-    assert_string_equal(get_setting(source, "k").text, "again");
-}
-
 /* Reads are only held up where there is no WAL. */
 static void a_lock_that_stays_makes_calls_unavailable_and_no_more(enum source_journal journal)
 {
@@ -56,7 +49,7 @@ static void a_lock_that_stays_makes_calls_unavailable_and_no_more(enum source_jo
     assert_int_equal(info_of(source).state, SOURCE_UP); /* the file is sound */
     assert_int_equal(set_setting(other, "k", "v"), STATUS_OK);
     assert_string_equal(peer_sql(&peer, "COMMIT"), "ok");
-    assert_works(source);
+    assert_source_works(source);
     assert_int_equal(info_of(source).counters.failures, 0);
     peer_stop(&peer);
     source_close(source);
@@ -91,7 +84,7 @@ static void an_exclusive_locking_mode_is_waited_out(void **state)
     assert_non_null(strstr(info_of(source).why.text, "another process holds a lock"));
     assert_int_equal(get_setting(source, "k").code, STATUS_UNAVAILABLE);
     peer_stop(&peer);
-    assert_works(source);
+    assert_source_works(source);
     source_close(source);
 }
 
@@ -166,7 +159,7 @@ static void a_reader_elsewhere_holds_up_a_commit(void **state)
     assert_string_equal(get_setting(source, "k").text, "v");
     assert_string_equal(peer_sql(&peer, "COMMIT"), "ok");
     assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chat_messages"), 0);
-    assert_works(source);
+    assert_source_works(source);
     peer_stop(&peer);
     source_close(source);
 }
@@ -237,7 +230,7 @@ static void a_process_that_died_while_writing_leaves_a_sound_file(void **state)
         "ok");
     peer_kill(&peer);
     assert_string_equal(get_setting(source, "k").text, "v");
-    assert_works(source);
+    assert_source_works(source);
     source_close(source);
     assert_string_equal(file_text(path.text, "PRAGMA integrity_check").text, "ok");
     assert_int_equal(file_integer(path.text, "SELECT count(*) FROM settings WHERE value = 'lost'"),
@@ -311,7 +304,7 @@ static void a_journal_mode_that_can_not_be_had_is_no_failure(void **state)
     assert_int_equal(info_of(source).state, SOURCE_UP);
     assert_true(log_has("the file stays in the mode it is in"));
     assert_string_equal(peer_sql(&peer, "COMMIT"), "ok");
-    assert_works(source);
+    assert_source_works(source);
     peer_stop(&peer);
     source_close(source);
 }

@@ -6,27 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void assert_down(struct source *source, const char *reason)
-{
-    struct source_info info = info_of(source);
-    assert_int_equal(info.state, SOURCE_DOWN);
-    if (!strstr(info.why.text, reason))
-        fail_msg("\"%s\" does not say \"%s\"", info.why.text, reason);
-    struct status answer = get_setting(source, "k");
-    assert_int_equal(answer.code, STATUS_UNAVAILABLE);
-    if (!strstr(answer.text, reason) || !strstr(answer.text, source_config(source)->name))
-        fail_msg("\"%s\" does not say \"%s\" and the source", answer.text, reason);
-    if (!source_config(source)->readonly)
-        assert_int_equal(set_setting(source, "k", "v"), STATUS_UNAVAILABLE);
-}
-
-static void assert_works(struct source *source)
-{
-    eventually(source_is_up, source);
-    assert_int_equal(set_setting(source, "works", "yes"), STATUS_OK);
-    assert_string_equal(get_setting(source, "works").text, "yes");
-}
-
 static void a_missing_file_is_made_and_used(void **state)
 {
     (void)state;
@@ -63,7 +42,7 @@ static void a_path_is_taken_as_it_is_written(void **state)
             mkdir(folder_file("two").text, 0777);
         struct source_config config = config_of("odd", i == 2 ? doubled : path.text);
         struct source *source = open_source(&config);
-        assert_works(source);
+        assert_source_works(source);
         source_close(source);
         assert_true(file_exists(path.text));
     }
@@ -75,9 +54,9 @@ static void a_folder_that_is_missing_is_waited_for(void **state)
     struct path folder = folder_file("later"), path = folder_file("later/bot.db");
     struct source_config config = config_of("late", path.text);
     struct source *source = open_source(&config);
-    assert_down(source, "No such file or directory");
+    assert_source_down(source, "No such file or directory");
     assert_int_equal(mkdir(folder.text, 0777), 0);
-    assert_works(source);
+    assert_source_works(source);
     source_close(source);
 }
 
@@ -88,15 +67,15 @@ static void a_file_that_vanished_is_not_made_again(void **state)
     struct source_config config = config_of("main", path.text);
     config.journal = SOURCE_JOURNAL_TRUNCATE;
     struct source *source = open_source(&config);
-    assert_works(source);
+    assert_source_works(source);
     for (int again = 0; again < 2; again++) {
         assert_int_equal(rename(path.text, aside.text), 0);
         eventually(source_is_down, source);
-        assert_down(source, "No such file or directory");
-        assert_down(source, "No such file or directory");
+        assert_source_down(source, "No such file or directory");
+        assert_source_down(source, "No such file or directory");
         assert_false(file_exists(path.text));
         assert_int_equal(rename(aside.text, path.text), 0);
-        assert_works(source);
+        assert_source_works(source);
     }
     assert_true(info_of(source).counters.failures >= 2);
     source_close(source);
@@ -109,7 +88,7 @@ static void a_write_notices_that_the_file_is_gone(void **state)
     struct path path = folder_file("bot.db");
     struct source_config config = config_of("main", path.text);
     struct source *source = open_source(&config);
-    assert_works(source);
+    assert_source_works(source);
     assert_int_equal(unlink(path.text), 0);
     assert_int_equal(set_setting(source, "k", "v"), STATUS_UNAVAILABLE);
     assert_int_equal(info_of(source).state, SOURCE_DOWN);
@@ -124,7 +103,7 @@ static void a_readonly_file_is_never_made(void **state)
     struct source_config config = config_of("old", path.text);
     config.readonly = true;
     struct source *source = open_source(&config);
-    assert_down(source, "No such file or directory");
+    assert_source_down(source, "No such file or directory");
     assert_false(file_exists(path.text));
     file_make(path.text, 6);
     file_sql(path.text, "INSERT INTO settings (key, value) VALUES ('k', 'there')");
@@ -206,168 +185,6 @@ static void real_files_are_served(void **state)
     }
 }
 
-static void a_newer_file_is_read_but_not_written(void **state)
-{
-    (void)state;
-    struct path path = folder_file("newer.db");
-    file_make(path.text, 6);
-    file_sql(path.text, "UPDATE settings SET value = '7' WHERE key = 'db-migration-version';"
-                        "INSERT INTO settings (key, value) VALUES ('k', 'v')");
-    struct bytes before = file_read(path.text);
-    struct source_config config = config_of("newer", path.text);
-    struct source *source = open_source(&config);
-    assert_int_equal(info_of(source).state, SOURCE_UP);
-    assert_int_equal(info_of(source).schema_version, 7);
-    assert_string_equal(get_setting(source, "k").text, "v");
-    struct run run;
-    run_init_set(&run, "k", "w");
-    assert_int_equal(run_on(&run, source), STATUS_FAILED_PRECONDITION);
-    assert_non_null(strstr(run.job.status.text, "schema version 7"));
-    assert_non_null(strstr(run.job.status.text, "newer"));
-    run_end(&run);
-    source_close(source);
-    struct bytes after = file_read(path.text);
-    assert_true(bytes_equal(before, after));
-    bytes_free(before);
-    bytes_free(after);
-}
-
-static void a_garbled_version_makes_the_source_unavailable(void **state)
-{
-    (void)state;
-    struct path path = folder_file("garbled.db");
-    file_make(path.text, 6);
-    file_sql(path.text, "UPDATE settings SET value = 'x' WHERE key = 'db-migration-version'");
-    struct source_config config = config_of("garbled", path.text);
-    struct source *source = open_source(&config);
-    assert_down(source, "db-migration-version");
-    file_sql(path.text, "UPDATE settings SET value = '6' WHERE key = 'db-migration-version'");
-    assert_works(source);
-    source_close(source);
-}
-
-static void a_file_that_is_no_database_takes_no_other_with_it(void **state)
-{
-    (void)state;
-    struct path path = folder_file("text.db"), good = folder_file("good.db");
-    struct bytes text = {calloc(1, 9000), 9000};
-    memset(text.data, 'x', text.count);
-    file_write(path.text, text);
-    struct source_config config = config_of("text", path.text);
-    struct source_config good_config = config_of("good", good.text);
-    struct source *source = open_source(&config);
-    struct source *other = open_source(&good_config);
-    assert_down(source, "not a database");
-    assert_works(other);
-    struct bytes after = file_read(path.text);
-    assert_true(bytes_equal(text, after));
-    remove(path.text);
-    file_make(path.text, 3); /* repaired, and old: brought to the current schema */
-    assert_works(source);
-    assert_int_equal(info_of(source).schema_version, 6);
-    assert_works(other);
-    source_close(source);
-    source_close(other);
-    bytes_free(text);
-    bytes_free(after);
-}
-
-static void a_file_that_was_replaced_is_opened_again(void **state)
-{
-    (void)state;
-    for (int readonly = 0; readonly < 2; readonly++) {
-        struct path path = folder_file("bot.db"), next = folder_file("next.db");
-        remove(path.text);
-        file_make(path.text, 6);
-        struct source_config config = config_of("main", path.text);
-        config.readonly = readonly;
-        config.journal = SOURCE_JOURNAL_KEEP;
-        struct source *source = open_source(&config);
-        assert_string_equal(get_setting(source, "which").text, "-");
-        file_make(next.text, 6);
-        file_sql(next.text, "INSERT INTO settings (key, value) VALUES ('which', 'next')");
-        assert_int_equal(rename(next.text, path.text), 0);
-        int64_t until_ms = clock_now_ms() + PATIENCE_MS;
-        while (strcmp(get_setting(source, "which").text, "next") != 0)
-            assert_true(clock_now_ms() < until_ms);
-        assert_true(log_has("was replaced by another file"));
-        if (!readonly)
-            assert_works(source);
-        source_close(source);
-    }
-}
-
-/* Pages of one table are garbage; all others can be read. */
-static void a_corrupted_page_is_unavailable_and_nothing_else(void **state)
-{
-    (void)state;
-    struct path path = folder_file("bad.db"), good = folder_file("good.db");
-    file_make(path.text, 6);
-    file_sql(
-        path.text,
-        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 2000) "
-        "INSERT INTO chat_messages (chat_id, message_id, date, user_id, message_text) "
-        "SELECT 1, n, '2024-01-01 00:00:00', 7, hex(zeroblob(100)) FROM c;"
-        "INSERT INTO chat_users (chat_id, user_id, username, full_name) VALUES (1, 7, '', '')");
-    struct bytes whole = file_read(path.text), bad = file_read(path.text);
-    memset(bad.data + bad.count / 2, 0xa5, 40 * 4096);
-    file_write(path.text, bad);
-    struct source_config config = config_of("bad", path.text);
-    config.journal = SOURCE_JOURNAL_TRUNCATE;
-    config.readonly = true; /* a writable one would meet it when it adds its index */
-    struct source_config good_config = config_of("good", good.text);
-    struct source *source = open_source(&config);
-    struct source *other = open_source(&good_config);
-    assert_int_equal(info_of(source).state, SOURCE_UP);
-    struct run run;
-    run_init_messages(&run, 1);
-    assert_int_equal(run_on(&run, source), STATUS_UNAVAILABLE);
-    assert_non_null(strstr(run.job.status.text, "malformed"));
-    run_end(&run);
-    assert_works(other);
-    eventually(source_is_up, source);
-    assert_string_equal(get_setting(source, "k").text, "-");
-    file_write(path.text, whole);
-    for (bool again = true; again;) { /* until the connections that read the bad page are gone */
-        eventually(source_is_up, source);
-        run_init_messages(&run, 1);
-        again = run_on(&run, source) != STATUS_OK;
-        if (!again)
-            assert_int_equal(
-                ((Chatstore__V1__GetChatMessagesSinceResponse *)run_response(&run))->n_messages,
-                2000);
-        run_end(&run);
-    }
-    source_close(source);
-    source_close(other);
-    bytes_free(whole);
-    bytes_free(bad);
-}
-
-/* The schema itself is garbage: that is met while a statement is prepared. */
-static void a_file_that_breaks_while_open_is_unavailable(void **state)
-{
-    (void)state;
-    struct path path = folder_file("breaks.db");
-    file_make(path.text, 6);
-    struct bytes whole = file_read(path.text), bad = file_read(path.text);
-    memset(bad.data, 0xa5, bad.count);
-    struct source_config config = config_of("breaks", path.text);
-    config.readonly = true;
-    struct source *source = open_source(&config);
-    assert_int_equal(info_of(source).state, SOURCE_UP);
-    file_write(path.text, bad);
-    struct status value = get_setting(source, "k");
-    assert_int_equal(value.code, STATUS_UNAVAILABLE);
-    assert_int_equal(info_of(source).state, SOURCE_DOWN);
-    file_write(path.text, whole);
-    eventually(source_is_up, source);
-    assert_string_equal(get_setting(source, "k").text, "-");
-    source_close(source);
-    bytes_free(whole);
-    bytes_free(bad);
-}
-
 /* As a user for whom rights count; root is let through everywhere. */
 static void become_user(uid_t user)
 {
@@ -386,12 +203,12 @@ static void a_folder_without_rights_is_unavailable_until_they_are_back(void **st
     }
     struct source_config config = config_of("main", path.text);
     struct source *source = open_source(&config);
-    assert_works(source);
+    assert_source_works(source);
     assert_int_equal(chmod(folder_path(), 0), 0);
     eventually(source_is_down, source);
-    assert_down(source, "Permission denied");
+    assert_source_down(source, "Permission denied");
     assert_int_equal(chmod(folder_path(), 0700), 0);
-    assert_works(source);
+    assert_source_works(source);
     source_close(source);
     if (root)
         become_user(0);
@@ -411,9 +228,9 @@ static void a_file_without_the_right_to_write_says_so(void **state)
     assert_int_equal(chmod(path.text, 0400), 0);
     struct source_config config = config_of("main", path.text);
     struct source *source = open_source(&config);
-    assert_down(source, "cannot be written");
+    assert_source_down(source, "cannot be written");
     assert_int_equal(chmod(path.text, 0600), 0);
-    assert_works(source);
+    assert_source_works(source);
     source_close(source);
     if (root)
         become_user(0);
@@ -435,7 +252,7 @@ static void a_readonly_wal_file_in_a_folder_without_rights_says_what_to_do(void 
     struct source_config config = config_of("wal", path.text);
     config.readonly = true;
     struct source *source = open_source(&config);
-    assert_down(source, "WAL mode");
+    assert_source_down(source, "WAL mode");
     source_close(source);
     config.immutable = true;
     source = open_source(&config);
@@ -462,7 +279,7 @@ static void the_journal_mode_is_the_configured_one(void **state)
         config.journal = cases[i].journal;
         config.sync = i % 2 ? SOURCE_SYNC_NORMAL : SOURCE_SYNC_FULL;
         struct source *source = open_source(&config);
-        assert_works(source);
+        assert_source_works(source);
         source_close(source);
         assert_string_equal(file_text(path.text, "PRAGMA journal_mode").text, cases[i].mode);
     }
@@ -499,7 +316,7 @@ static void a_source_in_memory_is_read_and_written(void **state)
     struct source_config config = config_of("memory", ":memory:");
     struct source *source = open_source(&config);
     struct source *other = open_source(&config);
-    assert_works(source);
+    assert_source_works(source);
     assert_string_equal(get_setting(other, "works").text, "-"); /* each has its own */
     struct run runs[40];
     for (unsigned i = 0; i < 40; i++) {
@@ -578,12 +395,6 @@ int main(void)
         POOL_TEST(a_readonly_file_is_never_made),
         POOL_TEST(a_readonly_file_is_served_as_it_is),
         POOL_TEST(real_files_are_served),
-        POOL_TEST(a_newer_file_is_read_but_not_written),
-        POOL_TEST(a_garbled_version_makes_the_source_unavailable),
-        POOL_TEST(a_file_that_is_no_database_takes_no_other_with_it),
-        POOL_TEST(a_file_that_was_replaced_is_opened_again),
-        POOL_TEST(a_corrupted_page_is_unavailable_and_nothing_else),
-        POOL_TEST(a_file_that_breaks_while_open_is_unavailable),
         POOL_TEST(a_folder_without_rights_is_unavailable_until_they_are_back),
         POOL_TEST(a_file_without_the_right_to_write_says_so),
         POOL_TEST(a_readonly_wal_file_in_a_folder_without_rights_says_what_to_do),
