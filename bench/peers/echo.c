@@ -144,6 +144,10 @@ static int measure(struct peer_options *options)
 int main(int argc, char **argv)
 {
     struct peer_options options;
-    peer_parse(argc, argv, "echo", "serve point", &options);
+    peer_parse(argc, argv, "echo", "serve point version", &options);
+    if (peer_is(&options, "version")) {
+        puts(nng_version());
+        return EX_OK;
+    }
     return peer_is(&options, "serve") ? serve(&options) : measure(&options);
 }
