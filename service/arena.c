@@ -63,6 +63,11 @@ static bool add_chunk(struct arena *arena, size_t bytes)
     return true;
 }
 
+void arena_allow(struct arena *arena, size_t bytes)
+{
+    arena->budget_bytes += bytes;
+}
+
 void *arena_alloc(struct arena *arena, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2)

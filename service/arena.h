@@ -23,6 +23,9 @@ void arena_init(struct arena *arena, void *start, size_t start_bytes);
 /* Everything given out is gone; what the next request may take is set. */
 void arena_reset(struct arena *arena, size_t budget_bytes);
 
+/* Raise the budget by what the server's own configuration bounds, not the request's size. */
+void arena_allow(struct arena *arena, size_t bytes);
+
 /* Aligned for any type, not cleared; NULL when the budget or the memory is at its end. */
 void *arena_alloc(struct arena *arena, size_t bytes);
 
