@@ -145,6 +145,21 @@ int64_t sandbox_integer(const struct sandbox *sandbox, const char *name, const c
     return integer;
 }
 
+sqlite3 *sandbox_lock(const struct sandbox *sandbox, const char *name)
+{
+    char path[SANDBOX_PATH_BYTES];
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(sandbox_path(sandbox, name, path), &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, BUSY_MS_MAX);
+    assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+void sandbox_unlock(sqlite3 *lock)
+{
+    assert_int_equal(sqlite3_close(lock), SQLITE_OK);
+}
+
 /* ---- The log ---- */
 
 static struct {

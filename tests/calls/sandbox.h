@@ -36,6 +36,11 @@ json_t *sandbox_sql(const struct sandbox *sandbox, const char *name, const char 
 /* The one integer that a query answers. */
 int64_t sandbox_integer(const struct sandbox *sandbox, const char *name, const char *sql);
 
+/* Lock the file NAME, as another process might, until it is given back: for writers, and for
+ * readers too unless it is in WAL mode. */
+struct sqlite3 *sandbox_lock(const struct sandbox *sandbox, const char *name);
+void sandbox_unlock(struct sqlite3 *lock);
+
 /* Keep the log's lines of this level and below instead of printing them; once for a program,
  * before any thread is started. */
 void log_capture_start(enum log_level level);
