@@ -145,9 +145,12 @@ class EmbeddedLink:
     def __init__(self, url: str) -> None:
         self._engine = Embedded(url)
         self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
 
     async def exchange(self, attempt: Attempt[Any]) -> bytes:
         """The reply to the attempt's frame."""
+        if self._closed:
+            raise FailedPrecondition(f"{attempt.call.name}: the client is closed")
         if self._threads is None:
             self._threads = ThreadPoolExecutor(EMBEDDED_THREADS, "chatstore")
         loop = asyncio.get_running_loop()
@@ -155,6 +158,7 @@ class EmbeddedLink:
 
     async def close(self) -> None:
         """Wait for what runs and close the files."""
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(None, self._engine.close)
         if self._threads is not None:
             self._threads.shutdown(wait=False)
@@ -171,6 +175,7 @@ class Link:
         self._framing = Framing(endpoint.path is not None, reply_bytes_max)
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[Wire] | None = None
+        self._why_not = ""
         self._closed = False
 
     async def exchange(self, attempt: Attempt[Any]) -> bytes:
@@ -203,14 +208,18 @@ class Link:
         task = self._connecting
         done, _ = await asyncio.wait((task,), timeout=attempt.remaining())
         if not done:
-            raise Lost(f"no connection to {self._endpoint.url} in time", False)
+            raise Lost(f"no connection to {self._endpoint.url} in time{self._why_not}", False)
         if task.cancelled():
             raise FailedPrecondition(f"{attempt.call.name}: the client is closed")
         return task.result()
 
     def _connect_ended(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
-        if not task.cancelled() and task.exception() is None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        self._why_not = f"; the last try: {error}" if error is not None else ""
+        if error is None:
             self._wire = task.result()
 
     async def _connect(self) -> Wire:
@@ -226,6 +235,7 @@ class Link:
             await wire.greeted
         except (OSError, Lost) as error:
             wire.close()
+            await wire.gone.wait()
             raise Lost(f"no connection to {endpoint.url}: {error}", False) from None
         except asyncio.CancelledError:
             wire.close()

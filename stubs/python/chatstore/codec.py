@@ -238,10 +238,12 @@ class PureDecoder:
             if number == 8:
                 seconds = _integer(_INT64, value)
             elif number == 16:
-                nanos = _integer(_INT32, value)
+                nanos = _integer(_INT64, value)
             else:
                 raise ValueError(f"the bytes are no {self._name}")
         try:
+            if not 0 <= nanos < 1000000000:
+                raise OverflowError
             made = _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
         except OverflowError:
             raise ValueError(f"{self._name}: a time outside of the years 1 to 9999") from None

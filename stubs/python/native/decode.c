@@ -213,6 +213,10 @@ static bool read_field(struct decoder *self, PyObject *description)
     unsigned number, kind;
     int repeated, presence, flat;
     PyObject *key, *inner, *known;
+    if (!PyTuple_Check(description)) {
+        PyErr_SetString(PyExc_TypeError, "a field is described by a tuple");
+        return false;
+    }
     if (!PyArg_ParseTuple(description, "IUIppOOp", &number, &key, &kind, &repeated, &presence,
                           &inner, &known, &flat))
         return false;

@@ -237,6 +237,10 @@ static bool read_field(PyObject *description, struct encode_field *field)
     unsigned number, kind;
     int repeated, presence;
     PyObject *name, *inner;
+    if (!PyTuple_Check(description)) {
+        PyErr_SetString(PyExc_TypeError, "a field is described by a tuple");
+        return false;
+    }
     if (!PyArg_ParseTuple(description, "IUIppO", &number, &name, &kind, &repeated, &presence,
                           &inner))
         return false;
