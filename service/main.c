@@ -27,7 +27,9 @@ enum {
     OPTION_LOG
 };
 
-const char *argp_program_version = "chatstored " CHATSTORE_VERSION;
+/* Visible, or libc does not find it and there is no --version. */
+__attribute__((visibility("default"))) const char *argp_program_version =
+    "chatstored " CHATSTORE_VERSION;
 
 struct options {
     const char *config_path;
