@@ -351,6 +351,8 @@ void source_get_info(struct source *source, struct source_info *info_out)
         .why = source->why,
         .schema_version = source->schema_version,
         .shared = source->shared,
+        .file_device = source->file_device,
+        .file_inode = source->file_inode,
         .readers_open = source->readers_open,
         .readers_busy = source->readers_busy,
         .waiting = source->waiting[WAITING_POINT].count + source->waiting[WAITING_SCAN].count,

@@ -80,6 +80,7 @@ struct source_info {
     struct status why;  /* of SOURCE_DOWN */
     int schema_version; /* -1: not known yet */
     bool shared;        /* another process has been seen writing the file */
+    uint64_t file_device, file_inode; /* of the file that was opened last; 0: none */
     unsigned readers_open, readers_busy, waiting, queued_writes;
     struct source_counters counters;
 };

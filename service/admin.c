@@ -1,4 +1,5 @@
 /* Calls to the server itself. */
+#include "config_diff.h"
 #include "engine_internal.h"
 
 #include "pool/clock.h"
@@ -8,6 +9,8 @@
 #include "chatstore/v1/admin.pb-c.h"
 
 #include <stdlib.h>
+
+enum { RELOAD_ARENA_BYTES = 1 << 20 };
 
 /* Encode the response into the run's answer. */
 static void answer_with(struct call_run *run, const ProtobufCMessage *response)
@@ -40,6 +43,12 @@ static const char *state_name(enum source_state state)
     return names[state];
 }
 
+static const char *kind_name(enum config_kind kind)
+{
+    static const char *const names[] = {[CONFIG_KIND_SQLITE] = "sqlite"};
+    return names[kind];
+}
+
 struct source_row {
     Chatstore__V1__SourceInfo message;
     struct source_info info;
@@ -47,15 +56,15 @@ struct source_row {
 
 static void fill_source(const struct snapshot *snapshot, uint32_t number, struct source_row *row)
 {
-    struct source *source = snapshot_source(snapshot, number);
+    struct source_config config = snapshot_source_config(snapshot->config, number);
     Chatstore__V1__SourceInfo *message = &row->message;
-    source_get_info(source, &row->info);
+    snapshot_source_info(snapshot, number, &row->info);
     chatstore__v1__source_info__init(message);
     const struct source_info *info = &row->info;
-    message->name = (char *)source_config(source)->name;
-    message->kind = (char *)source_kind(source);
+    message->name = (char *)config.name;
+    message->kind = (char *)kind_name(snapshot->config->sources[number].kind);
     message->state = (char *)state_name(info->state);
-    message->readonly = source_config(source)->readonly;
+    message->readonly = config.readonly;
     message->is_default = number == router_default_source(snapshot->router);
     if (info->schema_version >= 0) {
         message->_schema_version_case = CHATSTORE__V1__SOURCE_INFO___SCHEMA_VERSION_SCHEMA_VERSION;
@@ -66,7 +75,7 @@ static void fill_source(const struct snapshot *snapshot, uint32_t number, struct
         message->reason = valid_text(row->info.why.text);
     }
     message->foreign_writer = info->shared;
-    message->pool_size = source_config(source)->pool_size;
+    message->pool_size = config.pool_size;
     message->readers_open = info->readers_open;
     message->opened = (int64_t)info->counters.opened;
     message->reused = (int64_t)info->counters.reused;
@@ -98,15 +107,100 @@ static void list_sources(struct call_run *run)
     free(rows);
 }
 
-void admin_run(struct call_run *run)
+/* ---- Reload ---- */
+
+static bool add_changes(Chatstore__V1__ReloadResponse *response, const struct config_diff *diff,
+                        ProtobufCAllocator *arena)
+{
+    if (diff->count == 0)
+        return true;
+    Chatstore__V1__ReloadChange *rows =
+        arena->alloc(arena->allocator_data, diff->count * sizeof *rows);
+    response->changes =
+        arena->alloc(arena->allocator_data, diff->count * sizeof(Chatstore__V1__ReloadChange *));
+    for (size_t i = 0; rows && response->changes && i < diff->count; i++) {
+        chatstore__v1__reload_change__init(&rows[i]);
+        rows[i].what = (char *)diff->changes[i].what;
+        rows[i].detail = valid_text(diff->changes[i].detail);
+        response->changes[response->n_changes++] = &rows[i];
+    }
+    return response->n_changes > 0;
+}
+
+static bool add_warnings(Chatstore__V1__ReloadResponse *response,
+                         const struct config_report *report, ProtobufCAllocator *arena)
+{
+    enum { WARNING_BYTES = 1024 };
+    if (report->count == 0)
+        return true;
+    response->warnings =
+        arena->alloc(arena->allocator_data, report->count * sizeof *response->warnings);
+    for (size_t i = 0; response->warnings && i < report->count; i++) {
+        char *text = arena->alloc(arena->allocator_data, WARNING_BYTES);
+        if (!text)
+            return false;
+        config_finding_text(report, &report->findings[i], text, WARNING_BYTES);
+        response->warnings[response->n_warnings++] = valid_text(text);
+    }
+    return response->n_warnings > 0;
+}
+
+void engine_answer_reload(struct call_run *run, const struct status *status,
+                          const struct config_diff *diff, const struct config_report *report)
+{
+    run->status = *status;
+    if (status->code == STATUS_OK) {
+        Chatstore__V1__ReloadResponse response = CHATSTORE__V1__RELOAD_RESPONSE__INIT;
+        struct arena arena; /* of its own: a small frame's budget need not be enough */
+        arena_init(&arena, NULL, 0);
+        arena_reset(&arena, RELOAD_ARENA_BYTES);
+        if (add_changes(&response, diff, &arena.allocator) &&
+            add_warnings(&response, report, &arena.allocator))
+            answer_with(run, &response.base);
+        else
+            status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+                       "%s: it is done, but there is no memory to say what changed",
+                       run->call->name);
+        arena_reset(&arena, 0);
+    }
+    run_finish(run);
+}
+
+static bool start_reload(struct call_run *run)
+{
+    struct frame *frame = run->frame;
+    struct engine *engine = frame->engine;
+    if (!engine->reloader) {
+        status_set(&run->status, STATUS_FAILED_PRECONDITION,
+                   "%s: there is no server whose configuration could be read again",
+                   run->call->name);
+        return true;
+    }
+    if (frame->run_count != 1) {
+        status_set(&run->status, STATUS_INVALID_ARGUMENT,
+                   "%s: it goes alone in its frame, not with %zu other calls", run->call->name,
+                   frame->run_count - 1);
+        return true;
+    }
+    /* The reload waits until nobody uses the configuration before; this frame has no use for it. */
+    snapshot_release(frame->snapshot);
+    frame->snapshot = NULL;
+    engine->reloader(engine->reloader_arg, run);
+    return false;
+}
+
+bool admin_run(struct call_run *run)
 {
     static void (*const handlers[CALL_COUNT])(struct call_run * run) = {
         [CALL_PING] = ping,
         [CALL_LIST_SOURCES] = list_sources,
     };
+    if (run->call->id == CALL_RELOAD)
+        return start_reload(run);
     if (handlers[run->call->id])
         handlers[run->call->id](run);
     else
         status_set(&run->status, STATUS_UNIMPLEMENTED, "%s: this server does not provide it",
                    run->call->name);
+    return true;
 }

@@ -1,5 +1,6 @@
 #include "engine_internal.h"
 
+#include "handover.h"
 #include "merge_cache.h"
 
 #include "pool/clock.h"
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { DRAIN_LOOK_MS = 2 };
 
 int engine_open(const struct config *config, struct engine **engine_out)
 {
@@ -44,7 +47,15 @@ struct snapshot *engine_hold_snapshot(struct engine *engine)
     return snapshot;
 }
 
-bool engine_reload(struct engine *engine, struct config *config, struct status *why)
+static void publish(struct engine *engine, struct snapshot *snapshot)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->snapshot = snapshot;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+bool engine_reload(struct engine *engine, struct config *config, struct snapshot **old_out,
+                   struct status *why)
 {
     struct snapshot *before = engine->snapshot; /* only this function changes it */
     struct snapshot *after;
@@ -53,16 +64,65 @@ bool engine_reload(struct engine *engine, struct config *config, struct status *
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s", strerror(error));
         return false;
     }
-    if (!snapshot_news_are_up(after, before, why)) {
+    struct handover *handover = NULL;
+    bool sound = snapshot_news_are_up(after, before, why);
+    if (sound && snapshot_has_gates(after)) {
+        handover = handover_plan(&engine->pool, before, after, why);
+        sound = handover != NULL;
+    }
+    if (sound) {
+        publish(engine, after);
+        sound = !handover || handover_run(handover, why);
+        if (!sound)
+            publish(engine, before);
+    }
+    handover_free(handover);
+    if (!sound) {
         snapshot_retire(after);
         return false;
     }
     after->owned_config = config;
-    pthread_mutex_lock(&engine->lock);
-    engine->snapshot = after;
-    pthread_mutex_unlock(&engine->lock);
-    snapshot_retire(before);
+    *old_out = before;
     return true;
+}
+
+void engine_end_reload(struct engine *engine, struct snapshot *old)
+{
+    (void)engine;
+    snapshot_retire(old);
+}
+
+const struct config *engine_config(const struct engine *engine)
+{
+    return engine->snapshot->config;
+}
+
+void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out)
+{
+    struct snapshot *snapshot = engine_hold_snapshot(engine);
+    *count_out = snapshot->source_count;
+    *up_out = 0;
+    for (uint32_t i = 0; i < snapshot->source_count; i++) {
+        struct source_info info;
+        snapshot_source_info(snapshot, i, &info);
+        *up_out += info.state == SOURCE_UP;
+    }
+    snapshot_release(snapshot);
+}
+
+void engine_set_reloader(struct engine *engine, engine_reload_fn fn, void *arg)
+{
+    engine->reloader = fn;
+    engine->reloader_arg = arg;
+}
+
+bool engine_drain(struct engine *engine, unsigned wait_ms)
+{
+    int64_t until_ms = clock_now_ms() + wait_ms;
+    engine->draining = true;
+    while (engine->calls_in_flight > 0 && clock_now_ms() < until_ms)
+        usleep(DRAIN_LOOK_MS * 1000);
+    return engine->calls_in_flight == 0;
 }
 
 void engine_close(struct engine *engine)

@@ -15,8 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct config_diff;
 struct engine;
 struct frame;
+struct snapshot;
 
 /* Open all sources of the configuration, which must outlive the engine, and wait until each has
  * been tried once. Sources that cannot be opened do not fail this: their calls do. Returns 0 or an
@@ -24,11 +26,34 @@ struct frame;
 int engine_open(const struct config *config, struct engine **engine_out);
 
 /* Go over to another configuration while calls run: each ends on the one that it began with.
- * Sources that both have with the same settings stay open. All or nothing: when a source that is
- * new cannot be opened, everything stays as it was and why says so. Limits and listeners are those
- * of the start. Takes the config over if it succeeds; blocks until the old configuration's last
- * call has ended and what only it named is closed. One at a time, not from a callback. */
-bool engine_reload(struct engine *engine, struct config *config, struct status *why);
+ * Sources that both have with the same settings stay open; a source that takes the file of another
+ * over is opened when that one is closed, and its calls wait for it. All or nothing: when a source
+ * that is new cannot be opened, everything stays as it was and why says so. Limits and listeners
+ * are those of the start. Takes the config over if it succeeds, and from then on the new one is in
+ * force; engine_end_reload then blocks until the old one's last call has ended, and closes what
+ * only that one named. Both from one thread at a time, on no callback. */
+bool engine_reload(struct engine *engine, struct config *config, struct snapshot **old_out,
+                   struct status *why);
+void engine_end_reload(struct engine *engine, struct snapshot *old);
+
+/* The configuration in force, for the thread that reloads; engine_end_reload frees it. */
+const struct config *engine_config(const struct engine *engine);
+
+/* How many sources the configuration in force has, and how many of them answer. Any thread. */
+void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out);
+
+/* Who does what AdminService/Reload asks for, set before the first frame; without it the call is
+ * refused. fn may not wait; it, or another thread later, answers once, with the status alone or,
+ * when that is OK, with what has changed. */
+struct call_run;
+typedef void (*engine_reload_fn)(void *arg, struct call_run *call);
+void engine_set_reloader(struct engine *engine, engine_reload_fn fn, void *arg);
+void engine_answer_reload(struct call_run *call, const struct status *status,
+                          const struct config_diff *diff, const struct config_report *report);
+
+/* From now on each frame is refused with UNAVAILABLE; wait until the calls that are under way have
+ * ended. False: some had not after wait_ms. */
+bool engine_drain(struct engine *engine, unsigned wait_ms);
 
 /* After the last frame is done. Checkpoints and closes the sources. */
 void engine_close(struct engine *engine);

@@ -19,7 +19,10 @@ struct engine {
     struct config_limits limits; /* of the start: a reload does not change them */
     struct merge_cache *merge_cache;
     int64_t started_ms;
+    engine_reload_fn reloader; /* NULL: there is nobody to ask */
+    void *reloader_arg;
     _Atomic uint32_t calls_in_flight;
+    _Atomic bool draining;
 };
 
 enum { ANSWER_START_BYTES = 512 };
@@ -74,7 +77,8 @@ char *valid_text(char *text);
 void gather_start(struct call_run *run);
 void gather_free(struct gather *gather);
 
-/* admin.c: a call of scope SERVER, answered at once into run->answer and run->status. */
-void admin_run(struct call_run *run);
+/* admin.c: a call of scope SERVER, answered into run->answer and run->status. False: another thread
+ * will answer and finish the run, or has done so. */
+bool admin_run(struct call_run *run);
 
 #endif

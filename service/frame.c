@@ -60,13 +60,13 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
 
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
-    struct source *source = snapshot_source(run->frame->snapshot, run->route.first);
+    const struct snapshot *snapshot = run->frame->snapshot;
     run_init_job(run, &run->job, &run->answer, job_done);
     bool now = run->call->access == CALL_ACCESS_READ && run->call->cost == CALL_COST_POINT;
-    if (now && source_read_now(source, &run->job, hold))
+    if (now && snapshot_read_now(snapshot, run->route.first, &run->job, hold))
         job_done(&run->job);
     else
-        source_submit(source, &run->job);
+        snapshot_submit(snapshot, run->route.first, &run->job);
 }
 
 static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
@@ -159,8 +159,8 @@ static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int
     if (!decode(run, wire)) {
         run_finish(run);
     } else if (run->call->scope == CALL_SCOPE_SERVER) {
-        admin_run(run);
-        run_finish(run);
+        if (admin_run(run))
+            run_finish(run);
     } else if (!route(run)) {
         run_finish(run);
     } else if (run->route.count == 1 && run->route.tier != ROUTER_TIER_MERGED) {
@@ -299,6 +299,7 @@ static void frame_refuse(struct frame *frame, const struct status *why)
 /* The states of the calls and the list of their results, from the arena. False: no room. */
 static bool frame_prepare(struct frame *frame, size_t count)
 {
+    arena_allow(&frame->arena, count * (sizeof(struct call_run) + sizeof(void *)) + 64);
     struct call_run *runs = arena_alloc(&frame->arena, count * sizeof *runs);
     Chatstore__V1__Result **results =
         arena_alloc(&frame->arena, count * sizeof(Chatstore__V1__Result *));
@@ -367,6 +368,12 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
     frame->snapshot = engine_hold_snapshot(frame->engine);
     arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
     chatstore__v1__reply__init(&frame->reply);
+    if (frame->engine->draining) {
+        status_set(&why, STATUS_UNAVAILABLE,
+                   "the server is draining: it ends what is under way and stops; try again");
+        frame_refuse(frame, &why);
+        return;
+    }
     Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
     if (!wire || !admit(frame->engine, wire->n_calls, &why)) {
         frame_refuse(frame, &why);

@@ -93,9 +93,8 @@ static void look_at_versions(struct gather *gather)
         arena_alloc(&run->frame->arena, (gather->part_count + 1) * sizeof *versions);
     bool known = versions != NULL;
     for (size_t i = 0; i < gather->part_count; i++) {
-        struct source *source =
-            snapshot_source(run->frame->snapshot, run->route.first + (uint32_t)i);
-        if (versions && !source_data_version(source, &versions[i]))
+        uint32_t number = run->route.first + (uint32_t)i;
+        if (versions && !snapshot_data_version(run->frame->snapshot, number, &versions[i]))
             known = false; /* but ask all: a source begins to watch when it is asked */
     }
     if (known) /* another configuration may merge other sources */
@@ -143,14 +142,13 @@ static void ask_sources(struct gather *gather)
     gather->unfinished = gather->part_count + 1;
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
-        struct source *source =
-            snapshot_source(run->frame->snapshot, run->route.first + (uint32_t)i);
+        uint32_t number = run->route.first + (uint32_t)i;
         if (part->job.deadline_ms > merge_deadline_ms)
             part->job.deadline_ms = merge_deadline_ms;
-        if (try_now && source_read_now(source, &part->job, NULL))
+        if (try_now && snapshot_read_now(run->frame->snapshot, number, &part->job, NULL))
             gather->unfinished--;
         else
-            source_submit(source, &part->job);
+            snapshot_submit(run->frame->snapshot, number, &part->job);
     }
     if (--gather->unfinished == 0)
         gather_finish(gather);

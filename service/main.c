@@ -1,21 +1,14 @@
-/* chatstored: options, configuration, signals; then the engine behind the listeners until it is
- * told to stop. */
-#include "engine.h"
-#include "listener.h"
+/* chatstored: options and configuration; server.c does the rest. */
+#include "server.h"
 
 #include "pool/log.h"
-#include "pool/sqlite.h"
 
 #include <argp.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-enum { URLS_MAX = 64, DRAIN_MS = 5000 };
+enum { URLS_MAX = 64 };
 
 enum {
     OPTION_CONFIG = 'c',
@@ -148,106 +141,20 @@ static int check(const struct options *options, const struct config *config,
     return sound || options->print_config ? EX_OK : EX_CONFIG;
 }
 
-/* Sockets of clients, files of sources: the soft limit of 1,024 is soon reached. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-static size_t collect_urls(const struct options *options, const struct config *config,
-                           const char **urls, char *fallback, size_t fallback_bytes)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < config->listen_count && count < URLS_MAX; i++)
-        urls[count++] = config->listen[i];
-    for (size_t i = 0; i < options->url_count && count < URLS_MAX; i++)
-        urls[count++] = options->urls[i];
-    if (count == 0) {
-        const char *folder = getenv("XDG_RUNTIME_DIR");
-        snprintf(fallback, fallback_bytes, "ipc://%s/chatstore.sock",
-                 folder && folder[0] == '/' ? folder : "/run/chatstore");
-        urls[count++] = fallback;
-    }
-    return count;
-}
-
-static bool urls_are_sound(const char *const *urls, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const char *problem = config_listen_problem(urls[i]);
-        if (problem) {
-            log_line(LOG_ERROR, "--listen %s: %s", urls[i], problem);
-            return false;
-        }
-        if (config_listen_is_open(urls[i]))
-            log_line(LOG_WARN, "%s: whoever reaches this address can read and write every source",
-                     urls[i]);
-    }
-    return true;
-}
-
-/* Block the signals that end the server in every thread; the main thread waits for them. */
-static sigset_t block_signals(void)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return signals;
-}
-
-static void wait_for_stop(const sigset_t *signals)
-{
-    int signal_number = 0;
-    while (sigwait(signals, &signal_number) != 0 || signal_number == SIGHUP)
-        continue;
-    log_line(LOG_INFO,
-             "stopping: what is under way is finished first; a second signal stops at once");
-    sigset_t again;
-    sigemptyset(&again);
-    sigaddset(&again, SIGTERM);
-    sigaddset(&again, SIGINT);
-    pthread_sigmask(SIG_UNBLOCK, &again, NULL); /* the default action ends the process */
-}
-
 static int serve(const struct options *options, const struct config *config)
 {
-    const char *urls[URLS_MAX];
-    char fallback[256];
-    size_t url_count = collect_urls(options, config, urls, fallback, sizeof fallback);
-    if (!urls_are_sound(urls, url_count))
-        return EX_USAGE;
-    raise_file_limit();
-    sqlite_configure_process();
-    sigset_t signals = block_signals();
-    listener_configure_process();
-    struct engine *engine;
-    int error = engine_open(config, &engine);
-    if (error != 0) {
-        log_line(LOG_ERROR, "cannot start: %s", strerror(error));
-        return EX_OSERR;
-    }
-    struct listener *listener;
-    char reason[512];
-    error =
-        listener_start(engine, urls, url_count, &config->limits, &listener, reason, sizeof reason);
-    if (error != 0) {
-        log_line(LOG_ERROR, "%s", reason);
-        engine_close(engine);
-        return EX_UNAVAILABLE;
-    }
-    wait_for_stop(&signals);
-    listener_stop(listener, DRAIN_MS);
-    engine_close(engine);
-    log_line(LOG_INFO, "stopped");
-    return EX_OK;
+    bool from_stdin = options->config_path && strcmp(options->config_path, "-") == 0;
+    struct server_setup setup = {
+        .config = config,
+        .reload_path = from_stdin ? NULL : options->config_path,
+        .why_no_reload = from_stdin ? "the configuration came from standard input, which cannot be "
+                                      "read again; start with --config FILE"
+                                    : "the server was started with --db, so there is no "
+                                      "configuration file; start with --config FILE",
+        .urls = options->urls,
+        .url_count = options->url_count,
+    };
+    return server_run(&setup);
 }
 
 int main(int argc, char **argv)

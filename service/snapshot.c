@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static enum source_journal journal_of(enum config_journal journal)
 {
@@ -12,7 +13,7 @@ static enum source_journal journal_of(enum config_journal journal)
                                               : SOURCE_JOURNAL_WAL;
 }
 
-static struct source_config make_source_config(const struct config *config, size_t number)
+struct source_config snapshot_source_config(const struct config *config, size_t number)
 {
     const struct config_source *source = &config->sources[number];
     const struct config_limits *limits = &config->limits;
@@ -45,7 +46,8 @@ static struct shared_source *find_same(const struct snapshot *snapshot,
                                        const struct source_config *config)
 {
     for (size_t i = 0; snapshot && i < snapshot->source_count; i++) {
-        if (is_same(source_config(snapshot_source(snapshot, (uint32_t)i)), config))
+        struct source_config other = snapshot_source_config(snapshot->config, i);
+        if (is_same(&other, config))
             return snapshot->sources[i];
     }
     return NULL;
@@ -60,22 +62,55 @@ static bool has(const struct snapshot *snapshot, const struct shared_source *sha
     return false;
 }
 
+static struct shared_source *shared_new(void)
+{
+    struct shared_source *shared = calloc(1, sizeof *shared);
+    if (!shared)
+        return NULL;
+    shared->holders = 1;
+    pthread_mutex_init(&shared->lock, NULL);
+    job_queue_init(&shared->waiting);
+    return shared;
+}
+
+static void shared_release(struct shared_source *shared)
+{
+    if (--shared->holders > 0)
+        return;
+    if (shared->source && !shared->borrowed)
+        source_close(shared->source);
+    pthread_mutex_destroy(&shared->lock);
+    free(shared);
+}
+
+/* Whether a source of `before` must be gone before one with this configuration is opened. */
+static bool is_excluded(const struct snapshot *before, const struct source_config *config)
+{
+    for (size_t i = 0; before && i < before->source_count; i++) {
+        struct source_config other = snapshot_source_config(before->config, i);
+        if (sources_exclude_each_other(&other, config) &&
+            (source_names_file(&other, config) ||
+             source_holds_moved_file(before->sources[i]->source, config)))
+            return true;
+    }
+    return false;
+}
+
 static struct shared_source *share_or_open(struct pool *pool, const struct config *config,
                                            size_t number, const struct snapshot *before)
 {
-    struct source_config wanted = make_source_config(config, number);
+    struct source_config wanted = snapshot_source_config(config, number);
     struct shared_source *shared = find_same(before, &wanted);
     if (shared) {
         shared->holders++;
         return shared;
     }
-    shared = calloc(1, sizeof *shared);
-    if (!shared)
-        return NULL;
-    shared->holders = 1;
+    shared = shared_new();
+    if (!shared || is_excluded(before, &wanted))
+        return shared;
     shared->source = source_open(pool, &wanted);
     if (!shared->source) {
-        free(shared);
+        shared_release(shared);
         return NULL;
     }
     return shared;
@@ -94,9 +129,17 @@ static int open_sources(struct pool *pool, struct snapshot *snapshot, const stru
             return ENOMEM;
         snapshot->sources[snapshot->source_count] = shared;
     }
-    for (size_t i = 0; i < snapshot->source_count; i++)
-        source_wait_opened(snapshot->sources[i]->source);
+    for (size_t i = 0; i < snapshot->source_count; i++) {
+        if (snapshot->sources[i]->source)
+            source_wait_opened(snapshot->sources[i]->source);
+    }
     return 0;
+}
+
+uint64_t snapshot_next_number(void)
+{
+    static _Atomic uint64_t last;
+    return ++last;
 }
 
 int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
@@ -105,7 +148,7 @@ int snapshot_new(struct pool *pool, const struct config *config, const struct sn
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (!snapshot)
         return ENOMEM;
-    snapshot->number = before ? before->number + 1 : 1;
+    snapshot->number = snapshot_next_number();
     snapshot->config = config;
     snapshot->holders = 1;
     pthread_mutex_init(&snapshot->lock, NULL);
@@ -121,12 +164,35 @@ int snapshot_new(struct pool *pool, const struct config *config, const struct sn
     return 0;
 }
 
+/* A file that was moved to where a new source wants it is free when its old source has noticed. */
+static bool is_free(const struct snapshot *before, const struct source_config *wanted,
+                    struct status *why)
+{
+    for (size_t i = 0; i < before->source_count; i++) {
+        struct source_config other = snapshot_source_config(before->config, i);
+        if (!sources_exclude_each_other(&other, wanted) ||
+            !source_holds_moved_file(before->sources[i]->source, wanted))
+            continue;
+        status_set(why, STATUS_FAILED_PRECONDITION,
+                   "source %s: the file %s is still open as source %s, away from where it was "
+                   "moved; one file has one writer: reload again in a second",
+                   wanted->name, wanted->path, other.name);
+        return false;
+    }
+    return true;
+}
+
 bool snapshot_news_are_up(const struct snapshot *snapshot, const struct snapshot *before,
                           struct status *why)
 {
     for (size_t i = 0; i < snapshot->source_count; i++) {
         struct source_info info;
         if (has(before, snapshot->sources[i]))
+            continue;
+        struct source_config wanted = snapshot_source_config(snapshot->config, i);
+        if (!is_free(before, &wanted, why))
+            return false;
+        if (!snapshot->sources[i]->source)
             continue;
         source_get_info(snapshot->sources[i]->source, &info);
         if (info.state == SOURCE_UP)
@@ -156,6 +222,34 @@ void snapshot_release(struct snapshot *snapshot)
     pthread_mutex_unlock(&snapshot->lock);
 }
 
+bool snapshot_has_gates(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->source_count; i++) {
+        if (!snapshot->sources[i]->source)
+            return true;
+    }
+    return false;
+}
+
+bool snapshot_wait_unused(struct snapshot *snapshot, unsigned wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&snapshot->lock);
+    int error = 0;
+    snapshot->holders--;
+    while (snapshot->holders > 0 && error == 0)
+        error = pthread_cond_timedwait(&snapshot->unused, &snapshot->lock, &until);
+    bool unused = snapshot->holders == 0;
+    if (!unused)
+        snapshot->holders++;
+    pthread_mutex_unlock(&snapshot->lock);
+    return unused;
+}
+
 void snapshot_retire(struct snapshot *snapshot)
 {
     pthread_mutex_lock(&snapshot->lock);
@@ -163,13 +257,8 @@ void snapshot_retire(struct snapshot *snapshot)
     while (snapshot->holders > 0)
         pthread_cond_wait(&snapshot->unused, &snapshot->lock);
     pthread_mutex_unlock(&snapshot->lock);
-    for (size_t i = 0; i < snapshot->source_count; i++) {
-        struct shared_source *shared = snapshot->sources[i];
-        if (--shared->holders > 0)
-            continue;
-        source_close(shared->source);
-        free(shared);
-    }
+    for (size_t i = 0; i < snapshot->source_count; i++)
+        shared_release(snapshot->sources[i]);
     pthread_cond_destroy(&snapshot->unused);
     pthread_mutex_destroy(&snapshot->lock);
     router_free(snapshot->router);
@@ -177,4 +266,44 @@ void snapshot_retire(struct snapshot *snapshot)
     free(snapshot->fallbacks);
     free(snapshot->sources);
     free(snapshot);
+}
+
+/* ---- Jobs ---- */
+
+bool snapshot_read_now(const struct snapshot *snapshot, uint32_t number, struct job *job,
+                       struct source_hold *hold)
+{
+    struct source *source = snapshot->sources[number]->source;
+    return source && source_read_now(source, job, hold);
+}
+
+void snapshot_submit(const struct snapshot *snapshot, uint32_t number, struct job *job)
+{
+    struct shared_source *shared = snapshot->sources[number];
+    struct source *source = shared->source;
+    if (!source) {
+        pthread_mutex_lock(&shared->lock);
+        source = shared->source;
+        if (!source)
+            job_queue_push(&shared->waiting, job);
+        pthread_mutex_unlock(&shared->lock);
+    }
+    if (source)
+        source_submit(source, job);
+}
+
+bool snapshot_data_version(const struct snapshot *snapshot, uint32_t number, uint64_t *version_out)
+{
+    struct source *source = snapshot->sources[number]->source;
+    return source && source_data_version(source, version_out);
+}
+
+void snapshot_source_info(const struct snapshot *snapshot, uint32_t number,
+                          struct source_info *info_out)
+{
+    struct source *source = snapshot->sources[number]->source;
+    if (source)
+        source_get_info(source, info_out);
+    else
+        *info_out = (struct source_info){.state = SOURCE_OPENING, .schema_version = -1};
 }

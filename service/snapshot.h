@@ -6,6 +6,7 @@
 
 #include "service/config.h"
 
+#include "pool/job_queue.h"
 #include "pool/pool.h"
 #include "pool/source.h"
 #include "pool/status.h"
@@ -13,10 +14,15 @@
 
 #include <pthread.h>
 
-/* A source and the snapshots that name it; the last one to go closes it. */
+/* A source and the snapshots that name it; the last one to go closes it. While another source, of
+ * the snapshot before, still has its file, it is a gate: it has no source yet, and the jobs that
+ * come wait (handover.c). */
 struct shared_source {
-    struct source *source;
+    struct source *_Atomic source; /* NULL: a gate */
+    bool borrowed;                 /* the source is another shared_source's to close */
     _Atomic unsigned holders;
+    pthread_mutex_t lock;
+    struct job_queue waiting; /* at the gate; under the lock */
 };
 
 struct snapshot {
@@ -34,11 +40,13 @@ struct snapshot {
 };
 
 /* Make one, held once, opening the sources that `before` (may be NULL) does not have yet and
- * waiting until each has been tried. Returns 0 or an errno. */
+ * waiting until each has been tried; those whose files `before` still writes are left closed, as
+ * gates. Returns 0 or an errno. */
 int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
                  struct snapshot **snapshot_out);
 
-/* Whether every source that `before` does not share is up; else why the first is not. */
+/* Whether every source that `before` does not share, gates aside, is up, and none of these has a
+ * file that is still open as a source that stays; else why not. */
 bool snapshot_news_are_up(const struct snapshot *snapshot, const struct snapshot *before,
                           struct status *why);
 
@@ -49,9 +57,32 @@ void snapshot_release(struct snapshot *snapshot); /* any thread; frees nothing *
  * other snapshot has, free. Not from a callback or worker. */
 void snapshot_retire(struct snapshot *snapshot);
 
-static inline struct source *snapshot_source(const struct snapshot *snapshot, uint32_t number)
-{
-    return snapshot->sources[number]->source;
-}
+/* Give back the holding and wait until there is no other; false: there still was one after wait_ms,
+ * and the holding has been taken again. For the last holder of a snapshot that no frame can get any
+ * more. */
+bool snapshot_wait_unused(struct snapshot *snapshot, unsigned wait_ms);
+
+bool snapshot_has_gates(const struct snapshot *snapshot);
+
+/* Whether both must not be open on one file at the same time: two writers, or a writer under one
+ * who was promised that there is none. */
+bool sources_exclude_each_other(const struct source_config *a, const struct source_config *b);
+
+/* Whether both paths name one file; whether the source has the file of this path open although its
+ * own path no longer names it, which it will notice within a second. */
+bool source_names_file(const struct source_config *a, const struct source_config *b);
+bool source_holds_moved_file(struct source *source, const struct source_config *config);
+
+/* What a snapshot was or is made of. */
+struct source_config snapshot_source_config(const struct config *config, size_t number);
+uint64_t snapshot_next_number(void);
+
+/* The source of a number, for a job: as source_read_now, source_submit and so on. */
+bool snapshot_read_now(const struct snapshot *snapshot, uint32_t number, struct job *job,
+                       struct source_hold *hold);
+void snapshot_submit(const struct snapshot *snapshot, uint32_t number, struct job *job);
+bool snapshot_data_version(const struct snapshot *snapshot, uint32_t number, uint64_t *version_out);
+void snapshot_source_info(const struct snapshot *snapshot, uint32_t number,
+                          struct source_info *info_out);
 
 #endif

@@ -72,6 +72,7 @@ int cli_run_stdin(const struct cli_options *options);
 int cli_run_list(const struct cli_options *options);
 int cli_run_describe(const struct cli_options *options, char **words, int count);
 int cli_run_ping(const struct cli_options *options);
+int cli_run_reload(const struct cli_options *options);
 int cli_run_sources(const struct cli_options *options);
 
 /* Print a response: what is in its field 1 as a table, or as lines "name  value" if it is one row.

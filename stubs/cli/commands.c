@@ -58,6 +58,24 @@ static void warn_failed_sources(const struct chatstore_outcome *outcome)
                 outcome->failed_sources[i].message);
 }
 
+/* As lines for people: what changed, and the warnings of the file. */
+static void print_reload(const char *response)
+{
+    json_t *root = json_loads(response, 0, NULL);
+    json_t *changes = json_object_get(root, "changes");
+    json_t *warnings = json_object_get(root, "warnings");
+    json_t *each;
+    size_t i;
+
+    puts(json_array_size(changes) > 0 ? "reloaded:" : "reloaded: nothing has changed");
+    json_array_foreach(changes, i, each)
+        printf("  %s: %s\n", json_string_value(json_object_get(each, "what")),
+               json_string_value(json_object_get(each, "detail")));
+    json_array_foreach(warnings, i, each)
+        fprintf(stderr, "chatstore: %s\n", json_string_value(each));
+    json_decref(root);
+}
+
 static int print_result(const struct cli_options *options, const struct call *call,
                         const struct cli_result *result)
 {
@@ -67,7 +85,9 @@ static int print_result(const struct cli_options *options, const struct call *ca
         return cli_exit_of(result->status);
     }
     warn_failed_sources(&result->outcome);
-    if (cli_wants_table(options))
+    if (cli_wants_table(options) && call->id == CALL_RELOAD)
+        print_reload(result->response);
+    else if (cli_wants_table(options))
         cli_print_table(stdout, call->response, result->response);
     else
         puts(result->response);
@@ -144,4 +164,9 @@ int cli_run_ping(const struct cli_options *options)
 int cli_run_sources(const struct cli_options *options)
 {
     return call_without_fields(options, CALL_LIST_SOURCES, NULL);
+}
+
+int cli_run_reload(const struct cli_options *options)
+{
+    return call_without_fields(options, CALL_RELOAD, NULL);
 }

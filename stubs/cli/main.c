@@ -37,9 +37,9 @@ static const struct command {
     int (*run)(const struct cli_options *options, char **words, int count);
     int (*run_alone)(const struct cli_options *options);
 } commands[] = {
-    {"call", run_call, NULL},           {"describe", cli_run_describe, NULL},
-    {"list", NULL, cli_run_list},       {"ping", NULL, cli_run_ping},
-    {"sources", NULL, cli_run_sources},
+    {"call", run_call, NULL},         {"describe", cli_run_describe, NULL},
+    {"list", NULL, cli_run_list},     {"ping", NULL, cli_run_ping},
+    {"reload", NULL, cli_run_reload}, {"sources", NULL, cli_run_sources},
 };
 
 static int run_command(const struct cli_options *options, char **words, int count)

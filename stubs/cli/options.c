@@ -27,6 +27,8 @@ static const char help_text[] =
     "  list                 the methods\n"
     "  describe METHOD      what a method does, its fields, an example\n"
     "  ping                 whether the server answers\n"
+    "  reload               make the server read its configuration file again, whole or not at\n"
+    "                       all, and say what changed\n"
     "  sources              the server's sources: state, schema, counters\n"
     "\n"
     "options:\n"

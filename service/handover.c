@@ -1,0 +1,231 @@
+#include "handover.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    WAIT_MS = 3000,        /* for the calls that began before; less than merge_ms */
+    MEMORY_RETRY_MS = 100, /* before a source that must be reopened is tried again */
+};
+
+bool sources_exclude_each_other(const struct source_config *a, const struct source_config *b)
+{
+    return (!a->readonly && !b->readonly) || (a->immutable && !b->readonly) ||
+           (b->immutable && !a->readonly);
+}
+
+bool source_names_file(const struct source_config *a, const struct source_config *b)
+{
+    struct stat left, right;
+    if (strcmp(a->path, ":memory:") == 0 || strcmp(b->path, ":memory:") == 0)
+        return false;
+    return strcmp(a->path, b->path) == 0 ||
+           (stat(a->path, &left) == 0 && stat(b->path, &right) == 0 &&
+            left.st_dev == right.st_dev && left.st_ino == right.st_ino);
+}
+
+bool source_holds_moved_file(struct source *source, const struct source_config *config)
+{
+    struct source_info info;
+    struct stat file;
+    if (strcmp(config->path, ":memory:") == 0 || stat(config->path, &file) != 0)
+        return false;
+    source_get_info(source, &info);
+    return info.state == SOURCE_UP && info.file_device == file.st_dev &&
+           info.file_inode == file.st_ino && !source_names_file(source_config(source), config);
+}
+
+struct handover {
+    struct pool *pool;
+    struct snapshot *before, *after;
+    bool *leaves;           /* by number in before: its file is wanted by a gate of after */
+    size_t *from;           /* by number in after: for a gate, who has its file */
+    struct source **opened; /* by number in after: what a gate stands for */
+};
+
+/* Who has the file of gate j. False: nobody any more. */
+static bool mark_leaving(struct handover *handover, size_t j)
+{
+    const struct snapshot *before = handover->before;
+    struct source_config wanted = snapshot_source_config(handover->after->config, j);
+    bool found = false;
+    for (size_t i = 0; i < before->source_count; i++) {
+        struct source_config leaving = snapshot_source_config(before->config, i);
+        if (!sources_exclude_each_other(&leaving, &wanted) || !source_names_file(&leaving, &wanted))
+            continue;
+        handover->leaves[i] = true;
+        handover->from[j] = i;
+        found = true;
+    }
+    return found;
+}
+
+static bool plan(struct handover *handover, struct status *why)
+{
+    const struct snapshot *after = handover->after;
+    handover->leaves = calloc(handover->before->source_count, sizeof *handover->leaves);
+    handover->from = calloc(after->source_count, sizeof *handover->from);
+    handover->opened = calloc(after->source_count, sizeof(struct source *));
+    if (!handover->leaves || !handover->from || !handover->opened) {
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return false;
+    }
+    for (size_t j = 0; j < after->source_count; j++) {
+        const struct config_source *source = &after->config->sources[j];
+        if (after->sources[j]->source)
+            continue;
+        if (access(source->path, F_OK) != 0 || !mark_leaving(handover, j)) {
+            status_set(why, STATUS_FAILED_PRECONDITION,
+                       "source %s: the file %s was moved or removed under the running server; "
+                       "put it back, or take the source out",
+                       source->name, source->path);
+            return false;
+        }
+    }
+    return true;
+}
+
+struct handover *handover_plan(struct pool *pool, struct snapshot *before, struct snapshot *after,
+                               struct status *why)
+{
+    struct handover *handover = calloc(1, sizeof *handover);
+    if (!handover) {
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *handover = (struct handover){.pool = pool, .before = before, .after = after};
+    if (plan(handover, why))
+        return handover;
+    handover_free(handover);
+    return NULL;
+}
+
+void handover_free(struct handover *handover)
+{
+    if (!handover)
+        return;
+    free(handover->opened);
+    free(handover->from);
+    free(handover->leaves);
+    free(handover);
+}
+
+static void close_leaving(const struct handover *handover)
+{
+    for (size_t i = 0; i < handover->before->source_count; i++) {
+        if (!handover->leaves[i])
+            continue;
+        struct shared_source *shared = handover->before->sources[i];
+        source_close(shared->source);
+        shared->source = NULL;
+    }
+}
+
+/* What was closed was open a moment ago and is wanted back, whatever has become of its file: it may
+ * come back down, but not at all would leave calls without an answer. */
+static void reopen_leaving(const struct handover *handover)
+{
+    struct snapshot *before = handover->before;
+    for (size_t i = 0; i < before->source_count; i++) {
+        if (!handover->leaves[i])
+            continue;
+        struct source_config config = snapshot_source_config(before->config, i);
+        struct source *source;
+        while (!(source = source_open(handover->pool, &config))) {
+            struct timespec pause = {.tv_nsec = MEMORY_RETRY_MS * 1000000L};
+            nanosleep(&pause, NULL);
+        }
+        source_wait_opened(source);
+        before->sources[i]->source = source;
+    }
+    /* What is known of the old sources' data versions says nothing of the new ones'. */
+    before->number = snapshot_next_number();
+}
+
+/* Open what the gates stand for; they stay closed. */
+static bool open_gates(const struct handover *handover, struct status *why)
+{
+    const struct snapshot *after = handover->after;
+    for (size_t j = 0; j < after->source_count; j++) {
+        struct source_config config = snapshot_source_config(after->config, j);
+        if (after->sources[j]->source)
+            continue;
+        handover->opened[j] = source_open(handover->pool, &config);
+        if (!handover->opened[j]) {
+            status_set(why, STATUS_RESOURCE_EXHAUSTED, "source %s: out of memory", config.name);
+            return false;
+        }
+    }
+    for (size_t j = 0; j < after->source_count; j++) {
+        struct source_info info;
+        if (!handover->opened[j])
+            continue;
+        source_wait_opened(handover->opened[j]);
+        source_get_info(handover->opened[j], &info);
+        if (info.state == SOURCE_UP)
+            continue;
+        status_set(why, STATUS_UNAVAILABLE, "source %s: %.400s", after->config->sources[j].name,
+                   info.why.text);
+        return false;
+    }
+    return true;
+}
+
+static void release_gate(struct shared_source *shared, struct source *source, bool borrowed)
+{
+    struct job_queue jobs;
+    job_queue_init(&jobs);
+    pthread_mutex_lock(&shared->lock);
+    shared->borrowed = borrowed;
+    shared->source = source;
+    job_queue_append(&jobs, &shared->waiting);
+    pthread_mutex_unlock(&shared->lock);
+    for (struct job *job; (job = job_queue_pop(&jobs)) != NULL;)
+        source_submit(source, job);
+}
+
+/* The jobs at the gates of `after`, which does not come into force, go to the sources of `before`.
+ */
+static void release_gates_back(const struct handover *handover)
+{
+    for (size_t j = 0; j < handover->after->source_count; j++) {
+        struct shared_source *shared = handover->after->sources[j];
+        if (!shared->source)
+            release_gate(shared, handover->before->sources[handover->from[j]]->source, true);
+    }
+}
+
+/* Nobody uses `before`. */
+static bool exchange(const struct handover *handover, struct status *why)
+{
+    close_leaving(handover);
+    bool sound = open_gates(handover, why);
+    for (size_t j = 0; j < handover->after->source_count; j++) {
+        if (handover->opened[j] && sound)
+            release_gate(handover->after->sources[j], handover->opened[j], false);
+        else if (handover->opened[j])
+            source_close(handover->opened[j]);
+    }
+    if (!sound)
+        reopen_leaving(handover);
+    snapshot_hold(handover->before);
+    return sound;
+}
+
+bool handover_run(struct handover *handover, struct status *why)
+{
+    bool sound = snapshot_wait_unused(handover->before, WAIT_MS);
+    if (sound)
+        sound = exchange(handover, why);
+    else
+        status_set(why, STATUS_ABORTED,
+                   "a file goes from one source to another, for which the calls that began before "
+                   "must end; after %d ms some had not",
+                   WAIT_MS);
+    if (!sound)
+        release_gates_back(handover);
+    return sound;
+}

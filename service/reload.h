@@ -1,0 +1,22 @@
+/* Reading the configuration file again, on a thread of its own: by a signal, or for the call
+ * AdminService/Reload. One at a time. */
+#ifndef CHATSTORE_SERVICE_RELOAD_H
+#define CHATSTORE_SERVICE_RELOAD_H
+
+#include "engine.h"
+
+struct reload;
+
+/* path: the file that the engine's configuration came from, which must stay; NULL: it came from
+ * none that could be read again, and why_not says why. Takes the engine's reload calls over, so
+ * before its first frame. Returns 0 or an errno. */
+int reload_start(struct engine *engine, const char *path, const char *why_not,
+                 struct reload **reload_out);
+
+/* Any thread; does not wait. While a reload is under way, another follows it. */
+void reload_request(struct reload *reload);
+
+/* A reload that is under way is ended first. After the last frame is done. */
+void reload_stop(struct reload *reload);
+
+#endif

@@ -1,0 +1,289 @@
+#include "server.h"
+
+#include "engine.h"
+#include "listener.h"
+#include "notify.h"
+#include "reload.h"
+#include "watchdog.h"
+
+#include "pool/log.h"
+#include "pool/sqlite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    URLS_MAX = 128,
+    DRAIN_MS = 5000,      /* for the calls that are under way when the server is told to stop */
+    STOP_S_MAX = 20,      /* for all of the end: the drain, then closing with a checkpoint */
+    SIGNAL_END = SIGUSR2, /* among ourselves: the signal thread is not needed any more */
+};
+
+struct server {
+    const char *urls[URLS_MAX];
+    size_t url_count;
+    char default_url[256];
+    struct engine *engine;
+    struct reload *reload;
+    struct listener *listener;
+    struct watchdog *watchdog;
+    pthread_t signal_thread;
+    sigset_t signals;
+    pthread_mutex_t lock;
+    pthread_cond_t told;
+    bool stopping;
+    bool ready;     /* reloads may begin */
+    bool hung_up;   /* SIGHUP came before that */
+    bool listening; /* the files of its sockets are its own */
+};
+
+/* ---- Before it starts ---- */
+
+static void collect_urls(const struct server_setup *setup, struct server *server)
+{
+    const struct config *config = setup->config;
+    for (size_t i = 0; i < config->listen_count && server->url_count < URLS_MAX; i++)
+        server->urls[server->url_count++] = config->listen[i];
+    for (size_t i = 0; i < setup->url_count && server->url_count < URLS_MAX; i++)
+        server->urls[server->url_count++] = setup->urls[i];
+    if (server->url_count == 0) {
+        const char *folder = getenv("XDG_RUNTIME_DIR");
+        snprintf(server->default_url, sizeof server->default_url, "ipc://%s/chatstore.sock",
+                 folder && folder[0] == '/' ? folder : "/run/chatstore");
+        server->urls[server->url_count++] = server->default_url;
+    }
+}
+
+static bool urls_are_sound(const struct server *server)
+{
+    for (size_t i = 0; i < server->url_count; i++) {
+        const char *problem = config_listen_problem(server->urls[i]);
+        if (problem) {
+            log_line(LOG_ERROR, "--listen %s: %s", server->urls[i], problem);
+            return false;
+        }
+        if (config_listen_is_open(server->urls[i]))
+            log_line(LOG_WARN, "%s: whoever reaches this address can read and write every source",
+                     server->urls[i]);
+    }
+    return true;
+}
+
+/* Sockets of clients, files of sources: the soft limit of 1,024 is soon reached. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* ---- Signals ---- */
+
+/* In every thread, before the first is started: one thread waits for them. */
+static void block_signals(struct server *server)
+{
+    sigemptyset(&server->signals);
+    sigaddset(&server->signals, SIGTERM);
+    sigaddset(&server->signals, SIGINT);
+    sigaddset(&server->signals, SIGHUP);
+    sigaddset(&server->signals, SIGNAL_END);
+    pthread_sigmask(SIG_BLOCK, &server->signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void hang_up(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    if (server->stopping)
+        log_line(LOG_INFO, "SIGHUP: the server is stopping, nothing is reloaded");
+    else if (server->ready)
+        reload_request(server->reload);
+    else
+        server->hung_up = true;
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void tell_to_stop(struct server *server)
+{
+    log_line(LOG_INFO,
+             "stopping: what is under way is finished first; a second signal stops at once");
+    notify_send("STOPPING=1\nSTATUS=ending what is under way");
+    pthread_mutex_lock(&server->lock);
+    server->stopping = true;
+    pthread_cond_signal(&server->told);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* What a server that ended would have left to do for the next one. The socket goes first: whoever
+ * finds no lock file may make both. */
+static void remove_socket_files(struct server *server)
+{
+    char path[512];
+    pthread_mutex_lock(&server->lock);
+    for (size_t i = 0; server->listening && i < server->url_count; i++) {
+        if (strncmp(server->urls[i], "ipc://", 6) != 0)
+            continue;
+        unlink(server->urls[i] + 6);
+        snprintf(path, sizeof path, "%s.lock", server->urls[i] + 6);
+        unlink(path);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Whatever is under way was acknowledged to nobody, and what was acknowledged is on disk. */
+static _Noreturn void cut_off(struct server *server, const char *why)
+{
+    log_line(LOG_WARN, "%s: it is cut off; none of it was acknowledged", why);
+    remove_socket_files(server);
+    _exit(EX_OK);
+}
+
+static _Noreturn void quit_at_once(struct server *server, int signal_number)
+{
+    sigset_t this_one;
+    log_line(LOG_WARN, "stopped at once by a second signal");
+    remove_socket_files(server);
+    signal(signal_number, SIG_DFL);
+    sigemptyset(&this_one);
+    sigaddset(&this_one, signal_number);
+    pthread_sigmask(SIG_UNBLOCK, &this_one, NULL);
+    raise(signal_number);
+    _exit(EX_SOFTWARE); /* not reached */
+}
+
+/* The end of a server that is stopping: a second signal, or SIGNAL_END when all is done in time. */
+static void watch_stopping(struct server *server)
+{
+    struct timespec now, until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_S_MAX;
+    for (;;) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec >= until.tv_sec)
+            cut_off(server, "closing takes too long");
+        struct timespec left = {.tv_sec = until.tv_sec - now.tv_sec};
+        int signal_number = sigtimedwait(&server->signals, NULL, &left);
+        if (signal_number == SIGNAL_END)
+            return;
+        if (signal_number == SIGTERM || signal_number == SIGINT)
+            quit_at_once(server, signal_number);
+        if (signal_number == SIGHUP)
+            hang_up(server);
+    }
+}
+
+static void *signal_main(void *arg)
+{
+    struct server *server = arg;
+    pthread_setname_np(pthread_self(), "signals");
+    for (;;) {
+        int signal_number = sigwaitinfo(&server->signals, NULL);
+        if (signal_number == SIGHUP)
+            hang_up(server);
+        else if (signal_number == SIGNAL_END)
+            return NULL;
+        else if (signal_number > 0)
+            break;
+    }
+    tell_to_stop(server);
+    watch_stopping(server);
+    return NULL;
+}
+
+/* ---- Its life ---- */
+
+static int start(struct server *server, const struct server_setup *setup)
+{
+    char reason[512];
+    const struct config *config = setup->config;
+    int error = engine_open(config, &server->engine);
+    if (error == 0)
+        error =
+            reload_start(server->engine, setup->reload_path, setup->why_no_reload, &server->reload);
+    if (error != 0) {
+        log_line(LOG_ERROR, "cannot start: %s", strerror(error));
+        return EX_OSERR;
+    }
+    error = listener_start(server->engine, server->urls, server->url_count, &config->limits,
+                           &server->listener, reason, sizeof reason);
+    if (error != 0) {
+        log_line(LOG_ERROR, "%s", reason);
+        return EX_UNAVAILABLE;
+    }
+    error = watchdog_start(server->engine, notify_watchdog_ms(), &server->watchdog);
+    if (error != 0)
+        log_line(LOG_WARN, "there is no watchdog: %s", strerror(error));
+    return EX_OK;
+}
+
+static void serve_until_told(struct server *server)
+{
+    size_t count, up;
+    engine_count_sources(server->engine, &count, &up);
+    notify_send("READY=1\nSTATUS=%zu of %zu sources up", up, count);
+    pthread_mutex_lock(&server->lock);
+    server->ready = true;
+    server->listening = true;
+    if (server->hung_up && !server->stopping)
+        reload_request(server->reload);
+    while (!server->stopping)
+        pthread_cond_wait(&server->told, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+    if (!engine_drain(server->engine, DRAIN_MS))
+        cut_off(server, "calls have not ended in time");
+}
+
+static void end(struct server *server)
+{
+    if (server->listener)
+        listener_stop(server->listener, DRAIN_MS);
+    pthread_mutex_lock(&server->lock);
+    server->listening = false;
+    server->stopping = true; /* a server that did not start is no longer asked to reload either */
+    pthread_mutex_unlock(&server->lock);
+    if (server->reload)
+        reload_stop(server->reload);
+    watchdog_stop(server->watchdog);
+    if (server->engine)
+        engine_close(server->engine);
+}
+
+int server_run(const struct server_setup *setup)
+{
+    struct server server = {.url_count = 0};
+    collect_urls(setup, &server);
+    if (!urls_are_sound(&server))
+        return EX_USAGE;
+    notify_log_to_journal();
+    raise_file_limit();
+    sqlite_configure_process();
+    pthread_mutex_init(&server.lock, NULL);
+    pthread_cond_init(&server.told, NULL);
+    block_signals(&server);
+    listener_configure_process();
+    int error = pthread_create(&server.signal_thread, NULL, signal_main, &server);
+    if (error != 0) {
+        log_line(LOG_ERROR, "cannot start: %s", strerror(error));
+        return EX_OSERR;
+    }
+    int status = start(&server, setup);
+    if (status == EX_OK)
+        serve_until_told(&server);
+    end(&server);
+    pthread_kill(server.signal_thread, SIGNAL_END);
+    pthread_join(server.signal_thread, NULL);
+    if (status == EX_OK)
+        log_line(LOG_INFO, "stopped");
+    pthread_cond_destroy(&server.told);
+    pthread_mutex_destroy(&server.lock);
+    return status;
+}
