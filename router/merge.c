@@ -11,6 +11,7 @@
 struct slot {
     uint64_t hash;
     const struct merge_row *row; /* NULL: free */
+    size_t source;
 };
 
 /* An open addressing hash set of the keys seen, at most half full. */
@@ -69,20 +70,20 @@ static bool key_set_init(struct key_set *set, size_t key_count, ProtobufCAllocat
     return true;
 }
 
-/* True if no row with this key was added before. */
-static bool key_set_add(struct key_set *set, const struct merge_row *row)
+/* True if no row with this key was added before by another source. */
+static bool key_set_add(struct key_set *set, const struct merge_row *row, size_t source)
 {
     uint64_t hash = siphash(secret, row->key, row->key_bytes);
     size_t mask = set->slot_count - 1;
     for (size_t i = (size_t)hash & mask;; i = (i + 1) & mask) {
         struct slot *slot = &set->slots[i];
         if (!slot->row) {
-            *slot = (struct slot){.hash = hash, .row = row};
+            *slot = (struct slot){.hash = hash, .row = row, .source = source};
             return true;
         }
         if (slot->hash == hash && slot->row->key_bytes == row->key_bytes &&
             memcmp(slot->row->key, row->key, row->key_bytes) == 0)
-            return false;
+            return slot->source == source;
     }
 }
 
@@ -165,7 +166,7 @@ static size_t collect_rows(const struct merge_input *input, size_t first, size_t
         const struct merge_source *source = &input->sources[s];
         for (size_t i = 0; i < source->row_count && count < count_max; i++) {
             const struct merge_row *row = &source->rows[i];
-            if (row->key_bytes == 0 || key_set_add(seen, row))
+            if (row->key_bytes == 0 || key_set_add(seen, row, s))
                 rows[count++] = row;
         }
     }

@@ -35,9 +35,11 @@ struct merge_output {
     size_t row_count;
 };
 
-/* Merge: of the rows with one key the first in file order wins; then, if any row has order bytes,
- * a stable sort of the whole list; then the cut. O(n log n) for any input: the keys are hashed with
- * a secret of this process, so that whoever writes the rows cannot make them collide.
+/* Merge: a key belongs to the first source in file order that has it, and the others' rows with it
+ * are dropped (a source's own rows never are: one source answers as if alone); then, if any row has
+ * order bytes, a stable sort of the whole list; then the cut. O(n log n) for any input: the keys
+ * are hashed with a secret of this process, so that whoever writes the rows cannot make them
+ * collide.
  *
  * allocator  NULL = malloc; gives out->rows and the scratch memory, which is given back
  * Returns true, or false when the allocator gave no memory (then *out is empty). Free the list with

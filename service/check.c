@@ -103,9 +103,8 @@ static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
     const void *member = base + field->offset;
     if (field->label == PROTOBUF_C_LABEL_REPEATED)
         return *(const size_t *)(base + field->quantifier_offset) > 0;
-    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
-        *(const uint32_t *)(base + field->quantifier_offset) != field->id)
-        return false;
+    if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
+        return *(const uint32_t *)(base + field->quantifier_offset) == field->id;
     switch (field->type) {
     case PROTOBUF_C_TYPE_STRING:
         return (*(char *const *)member)[0] != '\0';

@@ -64,18 +64,18 @@ static const struct merge_row second_rows[] = {ROW("c1", "c", ""), ROW("b2", "b"
                                                ROW("d1", "ab", "")};
 static const struct merge_source keyed[] = {{first_rows, 3}, {NULL, 0}, {second_rows, 3}};
 
-static void the_first_row_with_a_key_wins(void **state)
+static void a_key_belongs_to_the_first_source_that_has_it(void **state)
 {
     (void)state;
-    assert_merged(&(struct merge_input){keyed, 3, -1, false}, "a1 b1 c1 d1 ");
+    assert_merged(&(struct merge_input){keyed, 3, -1, false}, "a1 b1 a2 c1 d1 ");
 }
 
 static void the_limit_counts_what_is_left(void **state)
 {
     (void)state;
-    assert_merged(&(struct merge_input){keyed, 3, 3, false}, "a1 b1 c1 ");
-    assert_merged(&(struct merge_input){keyed, 3, 100, false}, "a1 b1 c1 d1 ");
-    assert_merged(&(struct merge_input){keyed, 3, INT64_MAX, false}, "a1 b1 c1 d1 ");
+    assert_merged(&(struct merge_input){keyed, 3, 3, false}, "a1 b1 a2 ");
+    assert_merged(&(struct merge_input){keyed, 3, 100, false}, "a1 b1 a2 c1 d1 ");
+    assert_merged(&(struct merge_input){keyed, 3, INT64_MAX, false}, "a1 b1 a2 c1 d1 ");
     assert_merged(&(struct merge_input){keyed, 3, 0, false}, "");
 }
 
@@ -128,13 +128,13 @@ static void many_rows_are_merged_in_order(void **state)
     struct merge_row *rows = calloc(MANY, sizeof *rows);
     struct merge_output out;
     for (uint32_t i = 0; i < MANY; i++) {
-        uint64_t key = i / 2; /* every key twice */
+        uint64_t key = i % (MANY / 2); /* every key once in each half */
         memcpy(bytes[i].key, &key, sizeof key);
         bytes[i].order[0] = (uint8_t)(i * 7 % 251);
         bytes[i].order[1] = (uint8_t)(i % 13);
         rows[i] = (struct merge_row){NULL, 0, bytes[i].key, 8, bytes[i].order, 2};
     }
-    const struct merge_source sources[] = {{rows, MANY / 3}, {rows + MANY / 3, MANY - MANY / 3}};
+    const struct merge_source sources[] = {{rows, MANY / 2}, {rows + MANY / 2, MANY / 2}};
     struct merge_input input = {sources, 2, -1, false};
     assert_true(merge_rows(&input, NULL, &out));
     assert_int_equal(out.row_count, MANY / 2);
@@ -191,7 +191,7 @@ static void siphash_gives_the_published_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_row_with_a_key_wins),
+        cmocka_unit_test(a_key_belongs_to_the_first_source_that_has_it),
         cmocka_unit_test(the_limit_counts_what_is_left),
         cmocka_unit_test(rows_without_a_key_are_all_kept),
         cmocka_unit_test(only_the_first_source_that_has_rows_may_answer),
