@@ -33,9 +33,9 @@ static void add_memory(const char *name, uint64_t value, void *arg)
 {
     struct usage *usage = arg;
     if (strcmp(name, "VmRSS") == 0)
-        usage->rss_bytes = value * 1024;
+        usage->rss_bytes += value * 1024;
     if (strcmp(name, "Threads") == 0)
-        usage->threads = value;
+        usage->threads += value;
 }
 
 static void add_switches(const char *name, uint64_t value, void *arg)
@@ -63,18 +63,50 @@ static void read_switches(pid_t pid, struct usage *usage)
     closedir(tasks);
 }
 
-bool usage_read(pid_t pid, struct usage *usage_out)
+static bool add_process(pid_t pid, struct usage *usage)
 {
-    *usage_out = (struct usage){0};
     clockid_t clock;
     struct timespec cpu;
     char path[64];
     snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
     if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &cpu) != 0 ||
-        !read_status(path, add_memory, usage_out))
+        !read_status(path, add_memory, usage))
         return false;
-    usage_out->cpu_us = (double)cpu.tv_sec * 1e6 + (double)cpu.tv_nsec / 1e3;
-    read_switches(pid, usage_out);
+    usage->cpu_us += (double)cpu.tv_sec * 1e6 + (double)cpu.tv_nsec / 1e3;
+    read_switches(pid, usage);
+    return true;
+}
+
+static void keep_parent(const char *name, uint64_t value, void *arg)
+{
+    uint64_t *parent = arg;
+    if (strcmp(name, "PPid") == 0)
+        *parent = value;
+}
+
+/* Servers with a process for each connection. */
+static void add_children(pid_t pid, struct usage *usage)
+{
+    DIR *processes = opendir("/proc");
+    if (!processes)
+        return;
+    for (struct dirent *entry; (entry = readdir(processes));) {
+        char path[sizeof entry->d_name + sizeof "/proc//status"];
+        uint64_t parent = 0;
+        long child = strtol(entry->d_name, NULL, 10);
+        snprintf(path, sizeof path, "/proc/%s/status", entry->d_name);
+        if (child > 0 && read_status(path, keep_parent, &parent) && parent == (uint64_t)pid)
+            add_process((pid_t)child, usage);
+    }
+    closedir(processes);
+}
+
+bool usage_read(pid_t pid, struct usage *usage_out)
+{
+    *usage_out = (struct usage){0};
+    if (pid <= 0 || !add_process(pid, usage_out))
+        return false;
+    add_children(pid, usage_out);
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* What a process has used so far: CPU, memory, context switches, threads. Linux only. */
+/* What a process and its children have used so far: CPU, memory, context switches, threads. Linux
+ * only. */
 #ifndef CHATSTORE_BENCH_USAGE_H
 #define CHATSTORE_BENCH_USAGE_H
 

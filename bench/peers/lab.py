@@ -104,7 +104,8 @@ class Lab:
             process.stop()
 
     def start_postgres(self):
-        """A cluster of its own, as the user postgres when we are root; a connection string."""
+        """A cluster of its own, as the user postgres when we are root; a connection string and the
+        number of the process whose children serve."""
         folder = self.path("postgres")
         os.mkdir(folder)
         as_user = []
@@ -123,10 +124,10 @@ class Lab:
         for key, value in settings.items():
             command += ["-c", f"{key}={value}"]
         url = f"host={folder} user=postgres dbname=postgres"
-        # SIGINT to the server itself is PostgreSQL's quick stop; runuser hands signals on.
         process = Process(command, self.path("postgres.log"), lambda: answers(programs, folder))
         self.cleanup.callback(process.stop)
-        return url
+        with open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as file:
+            return url, file.readline().strip()
 
 
 def postgres_programs():
