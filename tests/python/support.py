@@ -33,6 +33,8 @@ def vectors(name):
 class FolderCase(unittest.TestCase):
     """Tests with a folder of their own."""
 
+    maxDiff = None
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="chatstore-python-")
         self.addCleanup(shutil.rmtree, self.folder)

@@ -11,6 +11,7 @@ import support
 
 from chatstore import calls, codec, messages
 from chatstore.contract import Message
+from chatstore.enums import MessageCategory
 
 MESSAGES = {each.name: each for each in vars(calls).values() if isinstance(each, Message)}
 CODECS = {"pure": (codec.PureEncoder, codec.PureDecoder)}
@@ -195,6 +196,24 @@ class Decoding(unittest.TestCase):
         for kind in CODECS:
             row = decoder(kind, calls.GET_SETTING.response).decode(extra + b"\x0a\x01v" + extra)
             self.assertEqual(row, {"value": "v"})
+
+    def test_flat_messages_and_known_texts(self):
+        known = {"a": MessageCategory.BOT}
+        for kind in CODECS:
+            make = CODECS[kind][1]
+            inner = make("Inner", None, [
+                (1, "in_text", codec.KINDS["string"], False, False, None, known, False),
+                (2, "in_count", codec.KINDS["int64"], False, True, None, None, False)])
+            made = make("Outer", None, [
+                (1, "text", codec.KINDS["string"], False, False, None, known, False),
+                (2, "inner", codec.KINDS["message"], False, True, inner, None, True)])
+            self.assertEqual(made.decode(b""), {"text": "", "in_text": None, "in_count": None})
+            self.assertEqual(made.decode(b"\x0a\x01b\x12\x00"),
+                             {"text": "b", "in_text": "", "in_count": None})
+            row = made.decode(b"\x0a\x01a\x12\x05\x0a\x01a\x10\x07")
+            self.assertIs(row["text"], MessageCategory.BOT)
+            self.assertIs(row["in_text"], MessageCategory.BOT)
+            self.assertEqual((list(row), row["in_count"]), (["text", "in_text", "in_count"], 7))
 
     def test_lists_are_not_shared(self):
         for kind in CODECS:

@@ -35,7 +35,7 @@ _SECOND = timedelta(seconds=1)
 # number, name, kind, repeated, presence, message
 EncoderField = tuple[int, str, int, bool, bool, Any]
 # number, key, kind, repeated, presence, message, known values of a text, whether the message's
-# fields become keys of the dictionary itself
+# fields become keys of the dictionary itself (None if it is absent)
 DecoderField = tuple[int, str, int, bool, bool, Any, "Mapping[str, str] | None", bool]
 
 
@@ -161,7 +161,7 @@ class PureDecoder:
             wire_key = number << 3 | _WIRE.get(kind, _VARINT)
             self._fields[wire_key] = (key, kind, repeated, inner, known, flat)
             if flat:
-                self.template.update(inner.template)
+                self.template.update(dict.fromkeys(inner.template))
             elif repeated:
                 self._lists.append(key)
                 self.template[key] = None
@@ -217,6 +217,7 @@ class PureDecoder:
                 value = known.get(value, value)
         elif kind == _MESSAGE:
             if flat:
+                row.update(inner.template)
                 inner._fill(row, data, start, end)
                 return
             value = inner.template.copy()

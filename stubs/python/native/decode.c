@@ -8,7 +8,7 @@ struct decode_field {
     bool exists;
     enum kind kind;
     bool repeated;
-    bool flat;       /* the message's fields become keys of the dict itself */
+    bool flat;       /* the message's fields become keys of the dict itself, None if absent */
     PyObject *key;   /* its name in the dict */
     PyObject *inner; /* the decoder of a message, or NULL */
     PyObject *known; /* a dict from texts to what stands for them, or NULL */
@@ -117,8 +117,10 @@ static bool take(const struct decoder *self, const struct decode_field *field, e
     }
     if (!in_skip(in, wire, &value))
         return malformed(self);
-    if (field->flat)
-        return fill((const struct decoder *)field->inner, row, value);
+    if (field->flat) {
+        const struct decoder *inner = (const struct decoder *)field->inner;
+        return PyDict_Update(row, inner->template) == 0 && fill(inner, row, value);
+    }
     return keep(field, row,
                 wire == WIRE_FIXED64 ? read_double(value) : read_length(self, field, value));
 }
@@ -194,12 +196,22 @@ static PyObject *zero_of(enum kind kind)
     }
 }
 
+/* The keys of an absent message whose fields stand in the dict itself. */
+static bool add_flat(PyObject *template, const struct decoder *inner)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(inner->template, &at, &key, &value)) {
+        if (PyDict_SetItem(template, key, Py_None) != 0)
+            return false;
+    }
+    return true;
+}
+
 static bool add_to_template(struct decoder *self, const struct decode_field *field, bool presence)
 {
-    if (field->flat) {
-        const struct decoder *inner = (const struct decoder *)field->inner;
-        return PyDict_Update(self->template, inner->template) == 0;
-    }
+    if (field->flat)
+        return add_flat(self->template, (const struct decoder *)field->inner);
     bool absent =
         presence || field->repeated || field->kind == KIND_TIMESTAMP || field->kind == KIND_MESSAGE;
     PyObject *value = absent ? Py_NewRef(Py_None) : zero_of(field->kind);
