@@ -1,0 +1,155 @@
+import {
+  create,
+  fromBinary,
+  getOption,
+  toBinary,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import type { CallOptions, Limits } from "./contract.js";
+import { ChatstoreError, Lost, type StatusName } from "./errors.js";
+import { Try } from "./frames.js";
+import type { Result } from "./gen/chatstore/v1/envelope_pb.js";
+import { Access, Cost, call as callOption } from "./gen/chatstore/v1/options_pb.js";
+import { newRequestId } from "./uuid.js";
+
+const BACKOFF_MS = 50;
+const BACKOFF_MS_MAX = 2000;
+const ANSWERED_TRIES_MAX = 4;
+const UNKNOWN_OUTCOME = "whether it was carried out is not known";
+
+/**
+ * One call from its request to its response, over as many tries as its time allows.
+ *
+ * A try that found no server, or lost it, is repeated until the deadline; one that the server
+ * itself answered with UNAVAILABLE (a source is down) a few times. Reads may be repeated without
+ * harm; writes carry a request id, the same in every try, by which the server does them once.
+ */
+export class Attempt<I extends DescMessage, O extends DescMessage> {
+  readonly name: string;
+  readonly #method: DescMethodUnary<I, O>;
+  readonly #options: CallOptions;
+  readonly #payload: Uint8Array;
+  readonly #requestId: string;
+  readonly #isPoint: boolean;
+  readonly #deadline: number;
+  #failures = 0;
+  #answered = 0;
+  #isUnknown = false;
+
+  /** Throws ChatstoreError for a request that cannot be sent. */
+  constructor(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions,
+    limits: Limits,
+  ) {
+    const timeoutMs = options.timeoutMs ?? limits.timeoutMs;
+    const { access, cost } = getOption(method, callOption);
+    this.name = method.name;
+    this.#method = method;
+    this.#options = options;
+    if (!(timeoutMs > 0)) {
+      throw this.#error("INVALID_ARGUMENT", `timeoutMs must be more than 0, not ${timeoutMs}`);
+    }
+    this.#deadline = performance.now() + timeoutMs;
+    this.#isPoint = cost === Cost.POINT;
+    this.#requestId = access === Access.WRITE ? options.requestId ?? newRequestId() : "";
+    this.#payload = this.#encode(request);
+    if (this.#payload.length > limits.requestBytesMax) {
+      const text = `the request has ${this.#payload.length} bytes; at most`;
+      throw this.#error("RESOURCE_EXHAUSTED", `${text} ${limits.requestBytesMax} are sent`);
+    }
+  }
+
+  /** Milliseconds until the deadline, at least 0. */
+  remainingMs(): number {
+    return Math.max(0, this.#deadline - performance.now());
+  }
+
+  /** The next try. */
+  nextTry(): Try {
+    const method = `/${this.#method.parent.typeName}/${this.name}`;
+    return new Try(method, this.#payload, this.#requestId, this.#deadline, this.#isPoint);
+  }
+
+  /** The response in a result; throws what its status says. */
+  read(result: Result): MessageShape<O> {
+    const { status, source, failedSources, mergedSources } = result;
+    const { outcome } = this.#options;
+    if (outcome) {
+      Object.assign(outcome, { source, failedSources, mergedSources });
+      outcome.attempts = this.#failures + 1;
+    }
+    if (status && status.code !== 0) {
+      const details = { method: this.name, source, failedSources };
+      throw new ChatstoreError(status.code, status.message, details);
+    }
+    try {
+      return fromBinary(this.#method.output, result.payload);
+    } catch (error) {
+      throw this.#error("INTERNAL", `the response cannot be read: ${String(error)}`);
+    }
+  }
+
+  /** Milliseconds to wait before the next try; throws if there is none. */
+  failed(error: unknown): number {
+    if (error instanceof Lost) {
+      this.#isUnknown ||= error.sent;
+    } else if (error instanceof ChatstoreError && error.status === "UNAVAILABLE") {
+      this.#answered += 1;
+    } else {
+      throw this.#named(error);
+    }
+    const delayMs = backoffMs(this.#failures);
+    this.#failures += 1;
+    if (this.#answered >= ANSWERED_TRIES_MAX || delayMs >= this.remainingMs()) {
+      throw error instanceof Lost ? this.#lastError(error) : error;
+    }
+    return delayMs;
+  }
+
+  /** The error of a try that got no result in time. */
+  tooLate(isSent: boolean): ChatstoreError {
+    return isSent || this.#isUnknown
+      ? this.#error("DEADLINE_EXCEEDED", `no reply in time; ${UNKNOWN_OUTCOME}`)
+      : this.#error("UNAVAILABLE", "no connection in time");
+  }
+
+  #lastError(error: Error): ChatstoreError {
+    if (!this.#isUnknown) {
+      return this.#error("UNAVAILABLE", error.message);
+    }
+    const status = this.#requestId === "" ? "UNAVAILABLE" : "DEADLINE_EXCEEDED";
+    return this.#error(status, `${error.message}; ${UNKNOWN_OUTCOME}`);
+  }
+
+  #encode(request: MessageInitShape<I>): Uint8Array {
+    try {
+      return toBinary(this.#method.input, create(this.#method.input, request));
+    } catch (error) {
+      throw this.#error("INVALID_ARGUMENT", (error as Error).message);
+    }
+  }
+
+  #error(status: StatusName, text: string): ChatstoreError {
+    return new ChatstoreError(status, `${this.name}: ${text}`, { method: this.name });
+  }
+
+  /** Errors of the connection do not know whose call they end. */
+  #named(error: unknown): unknown {
+    if (error instanceof ChatstoreError && error.method === "") {
+      const text = `${this.name}: ${error.message}`;
+      return new ChatstoreError(error.code, text, { method: this.name });
+    }
+    return error;
+  }
+}
+
+/** Milliseconds to wait after so many failures before this one, with jitter. */
+function backoffMs(failures: number): number {
+  const fullMs = Math.min(BACKOFF_MS * 2 ** Math.min(failures, 16), BACKOFF_MS_MAX);
+  return fullMs * (0.5 + Math.random() / 2);
+}
