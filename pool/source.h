@@ -77,9 +77,9 @@ struct source_counters {
 
 struct source_info {
     enum source_state state;
-    struct status why;  /* of SOURCE_DOWN */
-    int schema_version; /* -1: not known yet */
-    bool shared;        /* another process has been seen writing the file */
+    struct status why;                /* of SOURCE_DOWN */
+    int schema_version;               /* -1: not known yet */
+    bool shared;                      /* another process has been seen writing the file */
     uint64_t file_device, file_inode; /* of the file that was opened last; 0: none */
     unsigned readers_open, readers_busy, waiting, queued_writes;
     struct source_counters counters;
