@@ -59,7 +59,8 @@ class Types(unittest.TestCase):
                          env={**os.environ, "MYPYPATH": os.path.dirname(PACKAGE)})
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
             with open(user, "a", encoding="utf-8") as file:
-                file.write("    client.get_chat_user(chat_id='1')\n")
+                file.write("def h(client: chatstore.SyncClient) -> None:\n"
+                           "    client.get_chat_user(chat_id='1')\n")
             result = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder, user,
                          env={**os.environ, "MYPYPATH": os.path.dirname(PACKAGE)})
             self.assertNotEqual(result.returncode, 0, "a wrong call passes the type checker")
