@@ -355,7 +355,9 @@ static void every_valid_request_is_answered(void **state)
         size_t bytes;
         uint8_t *payload = message_bytes(request, &bytes);
         enum chatstore_status status = attempt(stage, call, payload, bytes, text);
-        if (status != CHATSTORE_OK)
+        /* An administrative call may have nothing to administer here. */
+        bool idle = call->access == CALL_ACCESS_ADMIN && status == CHATSTORE_FAILED_PRECONDITION;
+        if (status != CHATSTORE_OK && !idle)
             fail_msg("%s: %s: %s", call->name, chatstore_status_name(status), text);
         free(payload);
         protobuf_c_message_free_unpacked(request, NULL);
