@@ -2,7 +2,7 @@
 
 #include "clock.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { CACHE_LINE_BYTES = 64, DRAIN_S = 60 };
+enum { CACHE_LINE_BYTES = 64, DRAIN_S = 60, PROGRESS_NS = 500000000 };
 
 enum phase { WARM_UP, MEASURE, STOP };
 
@@ -246,7 +246,13 @@ static unsigned start_all(struct driver *driver, pthread_t *threads)
 
 /* ---- Measuring ---- */
 
-static void show_progress(struct driver *driver, double elapsed_s, uint64_t *calls_before)
+/* What the progress line said last. */
+struct progress {
+    int64_t begin_ns, at_ns;
+    uint64_t calls;
+};
+
+static void show_progress(struct driver *driver, struct progress *progress)
 {
     uint64_t calls = 0, errors = 0;
     pthread_mutex_lock(&driver->lock);
@@ -255,21 +261,20 @@ static void show_progress(struct driver *driver, double elapsed_s, uint64_t *cal
         errors += atomic_load_explicit(&recorder->errors, memory_order_relaxed);
     }
     pthread_mutex_unlock(&driver->lock);
-    fprintf(stderr, "\r\033[K%s %3.0f s  %8llu calls/s  %llu calls  %llu errors",
-            atomic_load(&driver->phase) == WARM_UP ? "warm-up" : "measure", elapsed_s,
-            (unsigned long long)(calls - *calls_before), (unsigned long long)calls,
-            (unsigned long long)errors);
-    *calls_before = calls;
+    int64_t now_ns = bench_now_ns();
+    double per_s = (double)(calls - progress->calls) * 1e9 / (double)(now_ns - progress->at_ns);
+    fprintf(stderr, "\r\033[K%s %5.1f s  %8.0f calls/s  %" PRIu64 " calls  %" PRIu64 " errors",
+            atomic_load(&driver->phase) == WARM_UP ? "warm-up" : "measure",
+            (double)(now_ns - progress->begin_ns) / 1e9, per_s, calls, errors);
+    progress->calls = calls;
+    progress->at_ns = now_ns;
 }
 
-static void wait_until(struct driver *driver, int64_t begin_ns, int64_t end_ns,
-                       uint64_t *calls_before)
+static void wait_until(struct driver *driver, int64_t end_ns, struct progress *progress)
 {
-    int64_t now_ns = bench_now_ns();
-    while (driver->options->progress && now_ns + BENCH_SECOND_NS < end_ns) {
-        bench_sleep_until(now_ns + BENCH_SECOND_NS);
-        now_ns = bench_now_ns();
-        show_progress(driver, (double)(now_ns - begin_ns) / (double)BENCH_SECOND_NS, calls_before);
+    while (driver->options->progress && bench_now_ns() + PROGRESS_NS < end_ns) {
+        bench_sleep_until(bench_now_ns() + PROGRESS_NS);
+        show_progress(driver, progress);
     }
     bench_sleep_until(end_ns);
 }
@@ -291,15 +296,15 @@ static void measure(struct driver *driver, struct driver_result *result)
 {
     const struct driver_options *options = driver->options;
     struct usage client, server;
-    uint64_t calls_before = 0;
     int64_t begin_ns = bench_now_ns();
+    struct progress progress = {.begin_ns = begin_ns, .at_ns = begin_ns};
     int64_t warm_ns = begin_ns + (int64_t)(options->warm_up_s * (double)BENCH_SECOND_NS);
-    wait_until(driver, begin_ns, warm_ns, &calls_before);
+    wait_until(driver, warm_ns, &progress);
     read_usage(driver, result, &client, &server);
     int64_t measure_ns = bench_now_ns();
     atomic_store(&driver->phase, MEASURE);
     int64_t end_ns = measure_ns + (int64_t)(options->seconds * (double)BENCH_SECOND_NS);
-    wait_until(driver, begin_ns, end_ns, &calls_before);
+    wait_until(driver, end_ns, &progress);
     atomic_store(&driver->phase, STOP);
     result->seconds = (double)(bench_now_ns() - measure_ns) / (double)BENCH_SECOND_NS;
     read_usage(driver, result, &result->client, &result->server);

@@ -27,7 +27,7 @@ struct driver_options {
     double seconds;
     double rate_per_s;     /* 0: closed loop */
     bool starter_per_slot; /* calls complete before `start` returns: a thread for each slot */
-    bool progress;         /* on standard error, once a second */
+    bool progress;         /* on standard error */
     pid_t server_pid;      /* 0: not known */
     uint64_t seed;
     /* Start one call, which ends with slot_done(), before this returns or later, on any thread. */
