@@ -71,7 +71,7 @@ def complete(message, values):
 class Vectors(unittest.TestCase):
     def test_bytes(self):
         cases = support.vectors("messages")
-        self.assertEqual({each["message"] for each in cases}, set(MESSAGES))
+        self.assertLessEqual({each["message"] for each in cases}, set(MESSAGES))
         for kind in CODECS:
             for case in cases:
                 with self.subTest(codec=kind, message=case["message"], case=case["case"]):
