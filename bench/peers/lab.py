@@ -14,7 +14,10 @@ class LabError(Exception):
 
 def run(*command, **options):
     """Run a command; its output, or LabError with what it said."""
-    done = subprocess.run(command, text=True, capture_output=True, check=False, **options)
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, check=False, **options)
+    except OSError as error:
+        raise LabError(f"{command[0]}: {error.strerror}") from error
     if done.returncode != 0:
         raise LabError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n"
                        f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -27,8 +30,11 @@ class Process:
     def __init__(self, command, log, ready, wait_s=60):
         self.command = list(map(str, command))
         with open(log, "w", encoding="utf-8") as out:
-            self.process = subprocess.Popen(self.command, stdout=out, stderr=out,
-                                            stdin=subprocess.DEVNULL)
+            try:
+                self.process = subprocess.Popen(self.command, stdout=out, stderr=out,
+                                                stdin=subprocess.DEVNULL)
+            except OSError as error:
+                raise LabError(f"{self.command[0]}: {error.strerror}; was it built?") from error
         until = time.monotonic() + wait_s
         while not ready():
             if self.process.poll() is not None or time.monotonic() > until:
