@@ -86,10 +86,14 @@ bool engine_reload(struct engine *engine, struct config *config, struct snapshot
     return true;
 }
 
-void engine_end_reload(struct engine *engine, struct snapshot *old)
+bool engine_end_reload(struct engine *engine, struct snapshot *old, unsigned wait_ms)
 {
     (void)engine;
+    if (!snapshot_wait_unused(old, wait_ms))
+        return false;
+    snapshot_hold(old);
     snapshot_retire(old);
+    return true;
 }
 
 const struct config *engine_config(const struct engine *engine)

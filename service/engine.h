@@ -30,11 +30,12 @@ int engine_open(const struct config *config, struct engine **engine_out);
  * over is opened when that one is closed, and its calls wait for it. All or nothing: when a source
  * that is new cannot be opened, everything stays as it was and why says so. Limits and listeners
  * are those of the start. Takes the config over if it succeeds, and from then on the new one is in
- * force; engine_end_reload then blocks until the old one's last call has ended, and closes what
- * only that one named. Both from one thread at a time, on no callback. */
+ * force; engine_end_reload then waits until the old one's last call has ended, and closes what only
+ * that one named. False: there still was one after wait_ms; call it again. Both from one thread at
+ * a time, on no callback. */
 bool engine_reload(struct engine *engine, struct config *config, struct snapshot **old_out,
                    struct status *why);
-void engine_end_reload(struct engine *engine, struct snapshot *old);
+bool engine_end_reload(struct engine *engine, struct snapshot *old, unsigned wait_ms);
 
 /* The configuration in force, for the thread that reloads; engine_end_reload frees it. */
 const struct config *engine_config(const struct engine *engine);

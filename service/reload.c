@@ -6,10 +6,13 @@
 #include "pool/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { END_MS = 500 }; /* for which an answer waits until the configuration before is gone */
 
 struct reload {
     struct engine *engine;
@@ -144,6 +147,37 @@ static void log_outcome(const struct status *why, const struct config_diff *diff
     log_diff(diff, why->code == STATUS_OK);
 }
 
+/* The next one may come. */
+static void set_idle(struct reload *reload)
+{
+    pthread_mutex_lock(&reload->lock);
+    reload->busy = false;
+    pthread_mutex_unlock(&reload->lock);
+}
+
+/* A reload that is done, for who asked; if the configuration before takes its time to go, the
+ * answer does not wait for that. */
+static void end_reload(struct reload *reload, struct call_run *call, const struct status *why,
+                       const struct config_diff *diff, const struct config_report *report,
+                       struct snapshot *old)
+{
+    bool ended = !old || engine_end_reload(reload->engine, old, END_MS);
+    if (ended)
+        set_idle(reload);
+    tell_supervisor(reload->engine, why->code == STATUS_OK);
+    if (call) {
+        struct status answer = *why;
+        if (why->code != STATUS_OK)
+            status_set(&answer, why->code, "nothing was changed: %.480s", why->text);
+        engine_answer_reload(call, &answer, diff, report);
+    }
+    if (ended)
+        return;
+    while (!engine_end_reload(reload->engine, old, UINT_MAX))
+        continue;
+    set_idle(reload);
+}
+
 static void run_reload(struct reload *reload, struct call_run *call)
 {
     struct config *config;
@@ -156,20 +190,10 @@ static void run_reload(struct reload *reload, struct call_run *call)
     if (sound)
         config_diff_init(&diff, engine_config(reload->engine), config);
     log_findings(report);
-    sound =
-        sound && needs_no_restart(&diff, &why) && engine_reload(reload->engine, config, &old, &why);
-    if (sound)
+    if (sound && needs_no_restart(&diff, &why) && engine_reload(reload->engine, config, &old, &why))
         config = NULL; /* the engine's */
     log_outcome(&why, &diff);
-    tell_supervisor(reload->engine, sound);
-    if (call) {
-        struct status answer = why;
-        if (!sound)
-            status_set(&answer, why.code, "nothing was changed: %.480s", why.text);
-        engine_answer_reload(call, &answer, &diff, report);
-    }
-    if (old)
-        engine_end_reload(reload->engine, old);
+    end_reload(reload, call, &why, &diff, report, old);
     config_diff_fini(&diff);
     config_report_free(report);
     config_free(config);
@@ -194,7 +218,6 @@ static void *reload_main(void *arg)
         pthread_mutex_unlock(&reload->lock);
         run_reload(reload, call);
         pthread_mutex_lock(&reload->lock);
-        reload->busy = false;
     }
     pthread_mutex_unlock(&reload->lock);
     return NULL;
