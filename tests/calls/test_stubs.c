@@ -52,7 +52,8 @@ static void keep_call(const struct chatstore_frame *frame)
     free(record.payload);
     record.payload_bytes = call->payload.len;
     record.payload = malloc(record.payload_bytes + 1);
-    memcpy(record.payload, call->payload.data, call->payload.len);
+    if (record.payload_bytes > 0)
+        memcpy(record.payload, call->payload.data, record.payload_bytes);
     record.count++;
     chatstore__v1__request__free_unpacked(request, NULL);
 }
@@ -90,18 +91,18 @@ static const struct chatstore_transport_ops record_transport = {
 struct stub_call {
     struct chatstore_client *client;
     const void *request;
-    void *response; /* out */
+    enum chatstore_status status; /* out: of the blocking stub */
+    void *response;               /* out */
     unsigned ended;
 };
 
 #define STUB_FUNCTIONS(id, stem, request_type, response_type)                                      \
-    static enum chatstore_status block_##stem(struct stub_call *call)                              \
+    static void block_##stem(struct stub_call *call)                                               \
     {                                                                                              \
         response_type *response = NULL;                                                            \
         const request_type *request = call->request;                                               \
-        enum chatstore_status status = chatstore_##stem(call->client, request, NULL, &response);   \
+        call->status = chatstore_##stem(call->client, request, NULL, &response);                   \
         call->response = response;                                                                 \
-        return status;                                                                             \
     }                                                                                              \
     static void done_##stem(enum chatstore_status status, response_type *response,                 \
                             const struct chatstore_outcome *outcome, void *arg)                    \
@@ -122,7 +123,7 @@ STUB_LIST(STUB_FUNCTIONS)
 
 static const struct stub {
     enum call_id id;
-    enum chatstore_status (*block)(struct stub_call *call);
+    void (*block)(struct stub_call *call);
     void (*start)(struct stub_call *call);
 } stubs[] = {
 #define STUB_ROW(id, stem, request_type, response_type) {id, block_##stem, start_##stem},
@@ -158,7 +159,8 @@ static void every_stub_calls_its_own_method(void **state)
         free(record.response);
         record.response = message_bytes(response, &record.response_bytes);
         call.request = request;
-        assert_int_equal(stubs[i].block(&call), CHATSTORE_OK);
+        stubs[i].block(&call);
+        assert_int_equal(call.status, CHATSTORE_OK);
         expect_recorded(row, request, call.response);
         call.response = NULL;
         stubs[i].start(&call);
