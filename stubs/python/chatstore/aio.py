@@ -175,7 +175,6 @@ class Link:
         self._framing = Framing(endpoint.path is not None, reply_bytes_max)
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[Wire] | None = None
-        self._why_not = ""
         self._closed = False
 
     async def exchange(self, attempt: Attempt[Any]) -> bytes:
@@ -208,18 +207,14 @@ class Link:
         task = self._connecting
         done, _ = await asyncio.wait((task,), timeout=attempt.remaining())
         if not done:
-            raise Lost(f"no connection to {self._endpoint.url} in time{self._why_not}", False)
+            raise Lost(f"no connection to {self._endpoint.url} in time", False, late=True)
         if task.cancelled():
             raise FailedPrecondition(f"{attempt.call.name}: the client is closed")
         return task.result()
 
     def _connect_ended(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
-        if task.cancelled():
-            return
-        error = task.exception()
-        self._why_not = f"; the last try: {error}" if error is not None else ""
-        if error is None:
+        if not task.cancelled() and task.exception() is None:
             self._wire = task.result()
 
     async def _connect(self) -> Wire:

@@ -47,6 +47,7 @@ class Attempt(Generic[T]):
         self._failures = 0
         self._answered = 0
         self._unknown = False
+        self._reason = ""
         try:
             payload = call.request.encoder.encode(values)
         except ValueError as error:
@@ -90,8 +91,10 @@ class Attempt(Generic[T]):
         """Seconds to wait before the next try; raises if there is none."""
         if isinstance(error, Unavailable):
             self._answered += 1
-        elif error.sent:
-            self._unknown = True
+        else:
+            self._unknown |= error.sent
+            if not error.late or not self._reason:
+                self._reason = str(error)
         delay = backoff(self._failures)
         self._failures += 1
         if self._answered >= ANSWERED_TRIES_MAX or delay >= self.remaining():
@@ -103,7 +106,7 @@ class Attempt(Generic[T]):
             return error
         kind = DeadlineExceeded if self._unknown and self.call.write else Unavailable
         unknown = "; whether it was carried out is not known" if self._unknown else ""
-        return kind(f"{self.call.name}: {error}{unknown}", method=self.call.name)
+        return kind(f"{self.call.name}: {self._reason}{unknown}", method=self.call.name)
 
     def too_late(self) -> DeadlineExceeded:
         """The error of a reply that did not come in time."""

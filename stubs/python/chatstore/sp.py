@@ -25,11 +25,13 @@ class Lost(Exception):
 
     Attributes:
         sent: whether the server may have got the request.
+        late: whether time was up, and not something wrong.
     """
 
-    def __init__(self, message: str, sent: bool) -> None:
+    def __init__(self, message: str, sent: bool, late: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+        self.late = late
 
 
 class TooLarge(Exception):

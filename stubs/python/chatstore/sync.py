@@ -265,6 +265,8 @@ class Connection:
             except BaseException:
                 self._socket.close()
                 raise
+        except TimeoutError:
+            raise Lost(f"no connection to {self._url} in time", False, late=True) from None
         except OSError as error:
             raise Lost(f"no connection to {self._url}: {error}", False) from None
         except Lost as error:
