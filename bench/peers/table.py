@@ -37,7 +37,7 @@ def facts(lab, rounds, seconds, load, begin):
     changed = output_of("git", "-C", source, "status", "--porcelain", "--untracked-files=no")
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begin)),
-        "chatstore": output_of("git", "-C", source, "rev-parse", "--short", "HEAD")
+        "chatstore": (output_of("git", "-C", source, "rev-parse", "--short", "HEAD") or "?")
                      + (" with changes" if changed else "") + ", "
                      + first_line(os.path.join(build, "CMakeCache.txt"),
                                   r"^CMAKE_BUILD_TYPE:\w+=(.*)$"),
