@@ -139,7 +139,7 @@ static void the_tables_are_sound(void **state)
             assert_true(key->type != CONFIG_TYPE_SECTION || key->section);
             assert_true(key->type != CONFIG_TYPE_CUSTOM || key->read);
             assert_true(key->type != CONFIG_TYPE_CHOICE || key->choices);
-            assert_true(key->type != CONFIG_TYPE_INTEGER || (key->min >= 0 && key->max > key->min));
+            assert_true(key->type != CONFIG_TYPE_INTEGER || key->max > key->min);
         }
     }
     for (size_t i = 0; i < config_limit_count; i++)
