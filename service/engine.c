@@ -1,5 +1,6 @@
 #include "engine_internal.h"
 
+#include "audit.h"
 #include "handover.h"
 #include "merge_cache.h"
 
@@ -28,8 +29,9 @@ int engine_open(const struct config *config, struct engine **engine_out)
         return error;
     }
     engine->merge_cache = merge_cache_new(config->limits.merge_cache_bytes);
+    engine->audit = audit_new();
     error =
-        engine->merge_cache ? snapshot_new(&engine->pool, config, NULL, &engine->snapshot) : ENOMEM;
+        engine->merge_cache && engine->audit ? snapshot_new(&engine->pool, config, NULL, &engine->snapshot) : ENOMEM;
     if (error != 0) {
         engine_close(engine);
         return error;
@@ -114,10 +116,48 @@ void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_o
     snapshot_release(snapshot);
 }
 
+void engine_log_state(struct engine *engine)
+{
+    static const char *const states[] = {"opening", "up", "down", "closed"};
+    struct snapshot *snapshot = engine_hold_snapshot(engine);
+    log_line(LOG_INFO, "state: %u calls in flight, configuration number %llu%s",
+             engine->calls_in_flight, (unsigned long long)snapshot->number,
+             engine->draining ? ", draining" : "");
+    for (uint32_t i = 0; i < snapshot->source_count; i++) {
+        struct source_info info;
+        snapshot_source_info(snapshot, i, &info);
+        log_line(LOG_INFO,
+                 "state: source %s is %s, readers open %u busy %u, reads waiting %u, writes queued "
+                 "%u; reads %llu, writes %llu in %llu groups, failures %llu%s%s",
+                 snapshot->config->sources[i].name, states[info.state], info.readers_open,
+                 info.readers_busy, info.waiting, info.queued_writes,
+                 (unsigned long long)info.counters.reads, (unsigned long long)info.counters.writes,
+                 (unsigned long long)info.counters.groups,
+                 (unsigned long long)info.counters.failures, info.why.text[0] ? ": " : "",
+                 info.why.text);
+    }
+    snapshot_release(snapshot);
+}
+
 void engine_set_reloader(struct engine *engine, engine_reload_fn fn, void *arg)
 {
     engine->reloader = fn;
     engine->reloader_arg = arg;
+}
+
+void engine_trust_callers(struct engine *engine)
+{
+    engine->trusts_callers = true;
+}
+
+void engine_set_peer_namer(struct engine *engine, engine_peer_fn fn)
+{
+    engine->peer = fn;
+}
+
+struct audit *engine_audit(struct engine *engine)
+{
+    return engine->audit;
 }
 
 bool engine_drain(struct engine *engine, unsigned wait_ms)
@@ -135,6 +175,7 @@ void engine_close(struct engine *engine)
         snapshot_retire(engine->snapshot);
     pool_stop(&engine->pool);
     merge_cache_free(engine->merge_cache);
+    audit_free(engine->audit);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct audit;
 struct config_diff;
 struct engine;
 struct frame;
@@ -43,6 +44,9 @@ const struct config *engine_config(const struct engine *engine);
 /* How many sources the configuration in force has, and how many of them answer. Any thread. */
 void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out);
 
+/* One line in the log for each source, and one for the engine: what is going on. Any thread. */
+void engine_log_state(struct engine *engine);
+
 /* Who does what AdminService/Reload asks for, set before the first frame; without it the call is
  * refused. fn may not wait; it, or another thread later, answers once, with the status alone or,
  * when that is OK, with what has changed. */
@@ -51,6 +55,18 @@ typedef void (*engine_reload_fn)(void *arg, struct call_run *call);
 void engine_set_reloader(struct engine *engine, engine_reload_fn fn, void *arg);
 void engine_answer_reload(struct call_run *call, const struct status *status,
                           const struct config_diff *diff, const struct config_report *report);
+
+/* Ask for no tokens: whoever runs frames in this engine could open its files as well. Before the
+ * first frame. */
+void engine_trust_callers(struct engine *engine);
+
+/* What to say of a caller in the audit log, set before the first frame: as text, from what
+ * frame_run() got as arg. fn may not wait. */
+typedef void (*engine_peer_fn)(void *arg, char *text, size_t text_bytes);
+void engine_set_peer_namer(struct engine *engine, engine_peer_fn fn);
+
+/* The audit log; it lives as long as the engine. */
+struct audit *engine_audit(struct engine *engine);
 
 /* From now on each frame is refused with UNAVAILABLE; wait until the calls that are under way have
  * ended. False: some had not after wait_ms. */
@@ -68,6 +84,9 @@ void frame_free(struct frame *frame);
 
 /* Run the request. The bytes must stay until done, which gets arg. Never blocks. */
 void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg);
+
+/* From done on: whether the frame's token was nobody's. */
+bool frame_is_unknown(const struct frame *frame);
 
 /* From done on: the encoded Reply. Packing it, once, lets go of all that the frame holds. */
 size_t frame_reply_bytes(const struct frame *frame);

@@ -41,6 +41,7 @@ struct server {
     bool stopping;
     bool ready;     /* reloads may begin */
     bool hung_up;   /* SIGHUP came before that */
+    bool ended;     /* its parts go, one after the other */
     bool listening; /* the files of its sockets are its own */
 };
 
@@ -95,6 +96,7 @@ static void block_signals(struct server *server)
     sigaddset(&server->signals, SIGTERM);
     sigaddset(&server->signals, SIGINT);
     sigaddset(&server->signals, SIGHUP);
+    sigaddset(&server->signals, SIGUSR1);
     sigaddset(&server->signals, SIGNAL_END);
     pthread_sigmask(SIG_BLOCK, &server->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -109,6 +111,19 @@ static void hang_up(struct server *server)
         reload_request(server->reload);
     else
         server->hung_up = true;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Signals that do not end the server. */
+static void answer_signal(struct server *server, int signal_number)
+{
+    if (signal_number == SIGHUP)
+        hang_up(server);
+    if (signal_number != SIGUSR1)
+        return;
+    pthread_mutex_lock(&server->lock);
+    if (server->ready && !server->ended)
+        engine_log_state(server->engine);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -176,24 +191,21 @@ static void watch_stopping(struct server *server)
             return;
         if (signal_number == SIGTERM || signal_number == SIGINT)
             quit_at_once(server, signal_number);
-        if (signal_number == SIGHUP)
-            hang_up(server);
+        answer_signal(server, signal_number);
     }
 }
 
 static void *signal_main(void *arg)
 {
     struct server *server = arg;
+    int signal_number = 0;
     pthread_setname_np(pthread_self(), "signals");
-    for (;;) {
-        int signal_number = sigwaitinfo(&server->signals, NULL);
-        if (signal_number == SIGHUP)
-            hang_up(server);
-        else if (signal_number == SIGNAL_END)
-            return NULL;
-        else if (signal_number > 0)
-            break;
+    while (signal_number != SIGTERM && signal_number != SIGINT && signal_number != SIGNAL_END) {
+        signal_number = sigwaitinfo(&server->signals, NULL);
+        answer_signal(server, signal_number);
     }
+    if (signal_number == SIGNAL_END)
+        return NULL;
     tell_to_stop(server);
     watch_stopping(server);
     return NULL;
@@ -248,6 +260,7 @@ static void end(struct server *server)
         listener_stop(server->listener, DRAIN_MS);
     pthread_mutex_lock(&server->lock);
     server->listening = false;
+    server->ended = true;
     server->stopping = true; /* a server that did not start is no longer asked to reload either */
     pthread_mutex_unlock(&server->lock);
     if (server->reload)

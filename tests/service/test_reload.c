@@ -1,6 +1,7 @@
 /* A configuration that changes under a running server. */
 #include "ground.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -75,6 +76,64 @@ static void a_wrong_file_changes_nothing_and_is_named_to_the_place(void **state)
     unlink(ground->config);
     ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION, "No such file");
     ground_call(ground, "ListSources", "{}", CHATSTORE_OK, "\"two\"");
+    ground_stop(ground);
+}
+
+static void everything_that_changed_is_said(void **state)
+{
+    struct ground *ground = *state;
+    ground_configure(ground, two);
+    ground_serve(ground);
+    ground_configure(ground, "[database]\ndefault = \"two\"\n[database.sources]\n"
+                             "two = { path = \"two.db\", timeout = 2.0 }\n"
+                             "one = { path = \"one.db\" }\n[database.chatMapping]\n"
+                             "-100 = \"one\"\n-102 = \"none\"\n");
+    ground_reload(ground, "\"warnings\":[\"");
+    program_expect(&ground->program, "reload: source changed: two: timeout (ms) 30000 -> 2000");
+    program_expect(&ground->program, "reload: order of the sources: two, one");
+    program_expect(&ground->program, "reload: default source: one -> two");
+    program_expect(&ground->program, "reload: chats mapped: 1: -102 to none");
+    program_expect(&ground->program, "reload: chats no longer mapped: 1: -101 from two");
+    program_expect(&ground->program, "reload: chats mapped elsewhere: 1: -100 from two to one");
+    ground_stop(ground);
+}
+
+struct writer {
+    const char *path;
+    atomic_bool stop;
+};
+
+static void *touch_main(void *arg)
+{
+    struct writer *writer = arg;
+    struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    while (!writer->stop) {
+        times[1].tv_nsec = (times[1].tv_nsec + 1) % 1000000000;
+        utimensat(AT_FDCWD, writer->path, times, 0);
+    }
+    return NULL;
+}
+
+static void a_file_that_is_being_written_is_not_taken(void **state)
+{
+    struct ground *ground = *state;
+    struct writer writer = {.path = ground->config};
+    pthread_t thread;
+    bool refused = false;
+    ground_configure(ground, one);
+    ground_serve(ground);
+    ground_configure(ground, two);
+    assert_int_equal(pthread_create(&thread, NULL, touch_main, &writer), 0);
+    for (int i = 0; i < 200 && !refused; i++) {
+        ground->program.text[ground->program.bytes = 0] = '\0';
+        assert_int_equal(kill(ground->program.pid, SIGHUP), 0);
+        program_expect(&ground->program, "reload");
+        usleep(10000);
+        refused = strstr(ground->program.text, "was written to while it was read") != NULL;
+    }
+    writer.stop = true;
+    pthread_join(thread, NULL);
+    assert_true(refused);
     ground_stop(ground);
 }
 
@@ -448,6 +507,8 @@ int main(void)
         CLAIM(sources_and_mappings_come_and_go),
         CLAIM(a_signal_reloads_and_the_log_says_what_changed),
         CLAIM(a_wrong_file_changes_nothing_and_is_named_to_the_place),
+        CLAIM(everything_that_changed_is_said),
+        CLAIM(a_file_that_is_being_written_is_not_taken),
         CLAIM(a_source_that_cannot_be_opened_changes_nothing),
         CLAIM(what_needs_a_restart_is_refused_and_named),
         CLAIM(a_server_without_a_file_says_so),

@@ -101,6 +101,20 @@ static void a_call_that_does_not_end_is_cut_off(void **state)
                      0);
 }
 
+static void a_signal_asks_for_the_state(void **state)
+{
+    struct ground *ground = *state;
+    int client;
+    struct sqlite3 *lock = serve_with_a_write(ground, &client);
+    assert_int_equal(kill(ground->program.pid, SIGUSR1), 0);
+    program_expect(&ground->program, "state: 1 calls in flight");
+    program_expect(&ground->program, "state: source one is up, ");
+    sandbox_unlock(lock);
+    free(ground_receive(client, "SetSetting", CHATSTORE_OK, NULL));
+    close(client);
+    ground_stop(ground);
+}
+
 /* ---- The supervisor ---- */
 
 struct supervisor {
@@ -260,6 +274,7 @@ int main(void)
         CLAIM(what_is_under_way_ends_and_what_comes_is_refused),
         CLAIM(a_second_signal_ends_it_at_once),
         CLAIM(a_call_that_does_not_end_is_cut_off),
+        CLAIM(a_signal_asks_for_the_state),
         CLAIM(a_supervisor_at_a_path_is_told),
         CLAIM(a_supervisor_at_an_abstract_name_is_told),
         CLAIM(a_server_that_does_not_start_is_never_ready),
