@@ -8,6 +8,7 @@
 #include "call_ids.h"
 #include "chatstore/v1/admin.pb-c.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { RELOAD_ARENA_BYTES = 1 << 20 };
@@ -95,10 +96,11 @@ static void list_sources(struct call_run *run)
     response.sources = calloc(snapshot->source_count, sizeof(Chatstore__V1__SourceInfo *));
     if (rows && response.sources) {
         for (uint32_t i = 0; i < snapshot->source_count; i++) {
+            if (!access_shows(run->frame->client, i))
+                continue;
             fill_source(snapshot, i, &rows[i]);
-            response.sources[i] = &rows[i].message;
+            response.sources[response.n_sources++] = &rows[i].message;
         }
-        response.n_sources = snapshot->source_count;
         answer_with(run, &response.base);
     } else {
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory", run->call->name);
@@ -182,6 +184,9 @@ static bool start_reload(struct call_run *run)
                    frame->run_count - 1);
         return true;
     }
+    if (frame->client)
+        snprintf(frame->client_name, sizeof frame->client_name, "%s", frame->client->name);
+    frame->client = NULL;
     /* The reload waits until nobody uses the configuration before; this frame has no use for it. */
     snapshot_release(frame->snapshot);
     frame->snapshot = NULL;

@@ -2,6 +2,8 @@
 # its header alone and lets no C++ out: no exceptions, no RTTI.
 add_library(chatstore_config STATIC
     ${CMAKE_CURRENT_LIST_DIR}/config.c
+    ${CMAKE_CURRENT_LIST_DIR}/config_access.c
+    ${CMAKE_CURRENT_LIST_DIR}/config_access_schema.c
     ${CMAKE_CURRENT_LIST_DIR}/config_listen.c
     ${CMAKE_CURRENT_LIST_DIR}/config_paths.c
     ${CMAKE_CURRENT_LIST_DIR}/config_print.c

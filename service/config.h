@@ -31,6 +31,34 @@ struct config_source {
     uint32_t given; /* bits of enum config_source_slot (config_schema.h): what the file sets */
 };
 
+/* A client: who may send calls, known by the hash of its token. */
+enum { CONFIG_TOKEN_HASH_BYTES = 32, CONFIG_CLIENT_NAME_BYTES_MAX = 64 };
+enum config_right { CONFIG_RIGHT_READ = 1, CONFIG_RIGHT_WRITE = 2 };
+struct config_client {
+    const char *name;
+    uint8_t token_hash[CONFIG_TOKEN_HASH_BYTES]; /* SHA-256 */
+    const uint8_t *rights; /* by source: bits of enum config_right that it has there */
+    uint8_t rights_all;    /* those that the file gives for "*": sources that will come, too */
+    bool admin;
+    bool has_chats;       /* only those of the list */
+    const int64_t *chats; /* ascending */
+    size_t chat_count;
+};
+
+enum config_client_certificates {
+    CONFIG_CLIENT_CERTIFICATES_NONE,
+    CONFIG_CLIENT_CERTIFICATES_OPTIONAL, /* one that is shown must be good */
+    CONFIG_CLIENT_CERTIFICATES_REQUIRED
+};
+
+/* Absolute paths of PEM files; all NULL without [service.tls]. */
+struct config_tls {
+    const char *certificate; /* with the chain up to the CA, if there is one */
+    const char *key;
+    const char *client_ca; /* NULL: none */
+    enum config_client_certificates client_certificates;
+};
+
 struct config_mapping {
     int64_t chat_id;
     uint32_t source; /* number of a source, or CONFIG_SOURCE_UNKNOWN */
@@ -56,7 +84,12 @@ struct config_mapping {
     X(merge_ms, 5000, 1, 600000,                                                                   \
       "How long a merged call waits for its slowest source; then it goes on without it.")          \
     X(merge_cache_bytes, 16777216, 0, 1073741824,                                                  \
-      "Merged answers that are kept until one of their sources changes; 0 keeps none.")
+      "Merged answers that are kept until one of their sources changes; 0 keeps none.")            \
+    X(connections_max, 4096, 1, 1000000,                                                           \
+      "Connections at the same time, over all addresses; one more is closed at once.")             \
+    X(idle_ms, 600000, 1000, 86400000,                                                             \
+      "A connection of the network that has sent nothing for so long is closed; clients connect "  \
+      "again when they need it.")
 
 #define CONFIG_LIMIT_FIELD(key, initial, min, max, meaning) uint32_t key;
 struct config_limits {
@@ -73,6 +106,11 @@ struct config {
     size_t mapping_count;
     const char *const *listen; /* URLs; none = the server's default socket */
     size_t listen_count;
+    bool insecure_listen; /* may listen where others reach it without TLS or tokens */
+    struct config_tls tls;
+    const struct config_client *clients; /* in file order; none: no call needs a token */
+    size_t client_count;
+    const char *audit_path; /* absolute; NULL: no audit log */
     struct config_limits limits;
     uint32_t limits_given; /* bit i: the i-th limit of CONFIG_LIMITS is set in the file */
 };
@@ -154,8 +192,14 @@ void config_print(const struct config *config, FILE *file);
  */
 const char *config_listen_problem(const char *url);
 
-/* True if whoever reaches the URL's address from another machine can call the service. */
+/* True if other machines reach the URL's address. */
 bool config_listen_is_open(const char *url);
+
+bool config_listen_is_tls(const char *url);
+
+/* Why the server must not listen there, or NULL if it may: beyond this machine it needs TLS and
+ * tokens, unless `insecure`; a TLS address needs a certificate. */
+const char *config_listen_refusal(const struct config *config, const char *url, bool insecure);
 
 /* The router of this configuration: sources have the same numbers. Returns 0, or ENOMEM. Free it
  * with router_free(). */
@@ -164,5 +208,6 @@ int config_new_router(const struct config *config, struct router **router_out);
 const char *config_severity_name(enum config_severity severity);
 const char *config_journal_name(enum config_journal journal);
 const char *config_synchronous_name(enum config_synchronous synchronous);
+const char *config_client_certificates_name(enum config_client_certificates certificates);
 
 #endif

@@ -240,6 +240,115 @@ static void compare_mappings(struct config_diff *diff, const struct config *befo
     free(tally);
 }
 
+/* ---- Who may call ---- */
+
+static const struct config_client *find_client(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->client_count; i++) {
+        if (strcmp(config->clients[i].name, name) == 0)
+            return &config->clients[i];
+    }
+    return NULL;
+}
+
+static void say_rights(struct words *words, const struct config *config,
+                       const struct config_client *client, uint8_t right)
+{
+    bool first = true;
+    if (client->rights_all & right) {
+        say(words, "all");
+        return;
+    }
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (client->rights[i] & right)
+            say(words, "%s%s", first ? "" : "+", config->sources[i].name);
+        first = first && !(client->rights[i] & right);
+    }
+    if (first)
+        say(words, "none");
+}
+
+static bool has_same_chats(const struct config_client *before, const struct config_client *after)
+{
+    return before->has_chats == after->has_chats && before->chat_count == after->chat_count &&
+           (before->chat_count == 0 ||
+            memcmp(before->chats, after->chats, before->chat_count * sizeof *before->chats) == 0);
+}
+
+static void compare_client(struct config_diff *diff, const struct config *before,
+                           const struct config_client *old, const struct config *after,
+                           const struct config_client *new)
+{
+    static const struct {
+        const char *name;
+        uint8_t right;
+    } rights[] = {{"read", CONFIG_RIGHT_READ}, {"write", CONFIG_RIGHT_WRITE}};
+    struct words words = {.bytes = 0};
+    struct words named = {.bytes = 0};
+    if (memcmp(old->token_hash, new->token_hash, sizeof old->token_hash) != 0)
+        say(&words, "another token");
+    for (size_t i = 0; i < 2; i++) {
+        struct words had = {.bytes = 0}, has = {.bytes = 0};
+        say_rights(&had, before, old, rights[i].right);
+        say_rights(&has, after, new, rights[i].right);
+        say_change(&words, rights[i].name, had.text, has.text);
+    }
+    say_change(&words, "admin", yes_no(old->admin), yes_no(new->admin));
+    if (!has_same_chats(old, new))
+        say(&words, "%sother chats", words.bytes > 0 ? ", " : "");
+    if (words.bytes == 0)
+        return;
+    say(&named, "%s: %s", new->name, words.text);
+    add(diff, "client changed", &named);
+}
+
+static void note_client(struct config_diff *diff, const char *what, const char *name)
+{
+    struct words words = {.bytes = 0};
+    say(&words, "%s", name);
+    add(diff, what, &words);
+}
+
+static void compare_clients(struct config_diff *diff, const struct config *before,
+                            const struct config *after)
+{
+    for (size_t i = 0; i < after->client_count; i++) {
+        const struct config_client *new = &after->clients[i];
+        const struct config_client *old = find_client(before, new->name);
+        if (old)
+            compare_client(diff, before, old, after, new);
+        else
+            note_client(diff, "client added", new->name);
+    }
+    for (size_t i = 0; i < before->client_count; i++) {
+        if (!find_client(after, before->clients[i].name))
+            note_client(diff, "client removed", before->clients[i].name);
+    }
+}
+
+static const char *or_none(const char *path)
+{
+    return path ? path : "none";
+}
+
+static void compare_paths(struct config_diff *diff, const struct config *before,
+                          const struct config *after)
+{
+    struct words tls = {.bytes = 0}, audit = {.bytes = 0};
+    say_change(&tls, "certificate", or_none(before->tls.certificate),
+               or_none(after->tls.certificate));
+    say_change(&tls, "key", or_none(before->tls.key), or_none(after->tls.key));
+    say_change(&tls, "client-ca", or_none(before->tls.client_ca), or_none(after->tls.client_ca));
+    say_change(&tls, "client-certificates",
+               config_client_certificates_name(before->tls.client_certificates),
+               config_client_certificates_name(after->tls.client_certificates));
+    if (tls.bytes > 0)
+        add(diff, "service.tls", &tls);
+    say_change(&audit, "path", or_none(before->audit_path), or_none(after->audit_path));
+    if (audit.bytes > 0)
+        add(diff, "service.audit", &audit);
+}
+
 /* ---- What is read at the start only ---- */
 
 static void say_urls(struct words *words, const struct config *config)
@@ -268,6 +377,11 @@ static void compare_start(struct config_diff *diff, const struct config *before,
         say_urls(&words, after);
         add_restart(diff, "service.listen", &words);
     }
+    if (before->insecure_listen != after->insecure_listen) {
+        struct words words = {.bytes = 0};
+        say(&words, "%s -> %s", yes_no(before->insecure_listen), yes_no(after->insecure_listen));
+        add_restart(diff, "service.insecure-listen", &words);
+    }
     const struct config_limits *old = &before->limits, *new = &after->limits;
 #define COMPARE_LIMIT(key, initial, min, max, meaning)                                             \
     if (old->key != new->key) {                                                                    \
@@ -285,6 +399,8 @@ void config_diff_init(struct config_diff *diff, const struct config *before,
     *diff = (struct config_diff){0};
     compare_sources(diff, before, after);
     compare_mappings(diff, before, after);
+    compare_clients(diff, before, after);
+    compare_paths(diff, before, after);
     compare_start(diff, before, after);
 }
 

@@ -14,7 +14,8 @@ struct config_change {
 };
 
 struct config_diff {
-    struct config_change *changes; /* of sources and routing; at most CONFIG_CHANGES_MAX listed */
+    struct config_change
+        *changes; /* of sources, routing, access; at most CONFIG_CHANGES_MAX listed */
     size_t count, total;
     struct config_change *restart; /* of what is read at the start only */
     size_t restart_count, restart_total;

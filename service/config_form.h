@@ -15,6 +15,7 @@ enum {
     CONFIG_TEXT_BYTES_MAX = 4096,
     CONFIG_LISTEN_MAX = 64,
     CONFIG_SOURCES_MAX = 4096,
+    CONFIG_CLIENTS_MAX = 4096,
     CONFIG_POOL_SIZE_DEFAULT = 5,
     CONFIG_TIMEOUT_MS_DEFAULT = 30000
 };
@@ -66,6 +67,37 @@ struct form_mapping {
     const char *key;
 };
 
+struct form_list {
+    struct form_text *texts;
+    size_t count;
+};
+
+struct form_client {
+    const char *key; /* "service.clients.2", for messages */
+    struct toml_place place;
+    uint32_t given;
+    struct form_text name;
+    struct form_text token_hash;
+    struct form_list read;
+    struct form_list write;
+    bool admin;
+    int64_t *chats; /* NULL: not given */
+    size_t chat_count;
+};
+
+struct form_tls {
+    uint32_t given;
+    struct form_text certificate;
+    struct form_text key;
+    struct form_text client_ca;
+    uint32_t client_certificates;
+};
+
+struct form_audit {
+    uint32_t given;
+    struct form_text path;
+};
+
 struct config_form {
     uint32_t top_given;
     uint32_t database_given;
@@ -80,6 +112,11 @@ struct config_form {
     size_t mapping_count;
     struct form_text *listen;
     size_t listen_count;
+    bool insecure_listen;
+    struct form_tls tls;
+    struct form_client *clients;
+    size_t client_count;
+    struct form_audit audit;
     struct config_limits limits;
     uint32_t limits_given;
 };
@@ -113,6 +150,10 @@ void config_check_paths(struct config_reader *reader, const struct config_source
 
 /* Report what is wrong with the URLs and fill config->listen. */
 void config_resolve_listen(struct config_reader *reader, struct config *config);
+
+/* Check who may call, with which certificates, and what is noted of it; fills the configuration,
+ * whose sources and their names are known. */
+void config_resolve_access(struct config_reader *reader, struct config *config);
 
 /* Append to the key of the table being read; returns its length before, for config_key_pop(). */
 size_t config_key_push(struct config_reader *reader, const struct toml_node *node);

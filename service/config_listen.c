@@ -118,6 +118,29 @@ bool config_listen_is_open(const char *url)
     return split_address(rest, address_bytes(scheme, rest), &address) && !is_loopback(&address);
 }
 
+bool config_listen_is_tls(const char *url)
+{
+    const struct scheme *scheme = find_scheme(url);
+    return scheme && scheme->tls;
+}
+
+const char *config_listen_refusal(const struct config *config, const char *url, bool insecure)
+{
+    bool tls = config_listen_is_tls(url);
+    if (tls && !config->tls.certificate)
+        return "needs a certificate: give [service.tls] certificate and key (chatstore cert new "
+               "makes them)";
+    if (insecure || !config_listen_is_open(url) || (tls && config->client_count > 0))
+        return NULL;
+    if (tls)
+        return "is reached by other machines and would let everybody in: give [[service.clients]] "
+               "with tokens (chatstore token new makes one), or set insecure-listen";
+    return "is reached by other machines, and without TLS all that passes can be read there: use "
+           "tls+tcp:// with [service.tls] and [[service.clients]] (chatstore cert new and "
+           "chatstore "
+           "token new make what they need), or set insecure-listen";
+}
+
 /* Relative sockets start at the folder of the file, as the paths of sources do. */
 static const char *absolute_url(struct config_reader *reader, const char *url)
 {
@@ -133,8 +156,8 @@ static const char *absolute_url(struct config_reader *reader, const char *url)
     return absolute;
 }
 
-static void check_url(struct config_reader *reader, const char *url, const char *const *before,
-                      size_t before_count, struct toml_place place)
+static void check_url(struct config_reader *reader, const struct config *config, const char *url,
+                      const char *const *before, size_t before_count, struct toml_place place)
 {
     static const char key[] = "service.listen";
     struct config_where error = {CONFIG_ERROR, place, key, NULL};
@@ -147,16 +170,14 @@ static void check_url(struct config_reader *reader, const char *url, const char 
     for (size_t i = 0; i < before_count; i++)
         if (strcmp(before[i], url) == 0)
             report_add(reader->report, error, "\"%s\" is given twice", url);
-    if (find_scheme(url)->tls)
+    const char *refusal = config_listen_refusal(config, url, config->insecure_listen);
+    if (refusal)
+        report_add(reader->report, error, "\"%s\" %s", url, refusal);
+    else if (config_listen_refusal(config, url, false))
         report_add(reader->report, warning,
-                   "\"%s\" needs a certificate, which this version cannot set yet: the server "
-                   "cannot listen there",
-                   url);
-    else if (config_listen_is_open(url))
-        report_add(reader->report, warning,
-                   "\"%s\" is open: whoever reaches this address can read and write every source; "
-                   "listen on 127.0.0.1 or a trusted network only",
-                   url);
+                   "\"%s\" is open (insecure-listen): whoever is on the network can read what "
+                   "passes%s",
+                   url, config->client_count > 0 ? "" : ", and can read and write every source");
 }
 
 void config_resolve_listen(struct config_reader *reader, struct config *config)
@@ -167,7 +188,7 @@ void config_resolve_listen(struct config_reader *reader, struct config *config)
         return;
     for (size_t i = 0; i < form->listen_count; i++) {
         urls[i] = absolute_url(reader, form->listen[i].text);
-        check_url(reader, urls[i], urls, i, form->listen[i].place);
+        check_url(reader, config, urls[i], urls, i, form->listen[i].place);
     }
     config->listen = urls;
     config->listen_count = form->listen_count;

@@ -88,6 +88,71 @@ static void print_routing(const struct config *config, FILE *file)
     fprintf(file, "%s\n\n", fallback->readonly ? " (readonly: writes are refused)" : "");
 }
 
+static void print_names(const struct config *config, const struct config_client *client,
+                        const char *key, uint8_t right, FILE *file)
+{
+    const char *comma = "";
+    fprintf(file, "%s = [", key);
+    if (client->rights_all & right)
+        fprintf(file, "\"*\"");
+    for (size_t i = 0; i < config->source_count && !(client->rights_all & right); i++) {
+        if (!(client->rights[i] & right))
+            continue;
+        fprintf(file, "%s", comma);
+        print_text(file, config->sources[i].name);
+        comma = ", ";
+    }
+    fprintf(file, "]\n");
+}
+
+static void print_client(const struct config *config, const struct config_client *client,
+                         FILE *file)
+{
+    fprintf(file, "\n[[service.clients]]\nname = ");
+    print_text(file, client->name);
+    fprintf(file, "\ntoken-hash = \"sha256:");
+    for (size_t i = 0; i < sizeof client->token_hash; i++)
+        fprintf(file, "%02x", client->token_hash[i]);
+    fprintf(file, "\"\n");
+    print_names(config, client, "read", CONFIG_RIGHT_READ, file);
+    print_names(config, client, "write", CONFIG_RIGHT_WRITE, file);
+    fprintf(file, "admin = %s\n", client->admin ? "true" : "false");
+    if (!client->has_chats)
+        return;
+    fprintf(file, "chats = [");
+    for (size_t i = 0; i < client->chat_count; i++)
+        fprintf(file, "%s%" PRId64, i > 0 ? ", " : "", client->chats[i]);
+    fprintf(file, "]\n");
+}
+
+static void print_path(const char *key, const char *path, FILE *file)
+{
+    if (!path)
+        return;
+    fprintf(file, "%s = ", key);
+    print_text(file, path);
+    fputc('\n', file);
+}
+
+static void print_access(const struct config *config, FILE *file)
+{
+    const struct config_tls *tls = &config->tls;
+    if (tls->certificate) {
+        fprintf(file, "\n[service.tls]\n");
+        print_path("certificate", tls->certificate, file);
+        print_path("key", tls->key, file);
+        print_path("client-ca", tls->client_ca, file);
+        fprintf(file, "client-certificates = \"%s\"\n",
+                config_client_certificates_name(tls->client_certificates));
+    }
+    for (size_t i = 0; i < config->client_count; i++)
+        print_client(config, &config->clients[i], file);
+    if (config->audit_path) {
+        fprintf(file, "\n[service.audit]\n");
+        print_path("path", config->audit_path, file);
+    }
+}
+
 static void print_service(const struct config *config, FILE *file)
 {
     fprintf(file, "\n[service]\n");
@@ -100,6 +165,9 @@ static void print_service(const struct config *config, FILE *file)
         print_text(file, config->listen[i]);
         fprintf(file, "%s\n", i + 1 < config->listen_count ? "," : "\n]");
     }
+    if (config->insecure_listen)
+        fprintf(file, "insecure-listen = true\n");
+    print_access(config, file);
     fprintf(file, "\n[service.limits]\n");
     for (size_t i = 0; i < config_limit_count; i++) {
         uint32_t value;
@@ -130,4 +198,9 @@ const char *config_journal_name(enum config_journal journal)
 const char *config_synchronous_name(enum config_synchronous synchronous)
 {
     return config_synchronous_choices[synchronous];
+}
+
+const char *config_client_certificates_name(enum config_client_certificates certificates)
+{
+    return config_client_certificates_choices[certificates];
 }

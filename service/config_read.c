@@ -36,8 +36,7 @@ static struct config_where error_at(const struct config_reader *reader, struct t
     return (struct config_where){CONFIG_ERROR, place, reader->key, NULL};
 }
 
-/* False, and reported, if the value is of another type. */
-static bool expect(struct config_reader *reader, const struct toml_node *node, enum toml_type type,
+bool config_expect(struct config_reader *reader, const struct toml_node *node, enum toml_type type,
                    const char *wanted)
 {
     if (node->type == type)
@@ -50,7 +49,7 @@ static bool expect(struct config_reader *reader, const struct toml_node *node, e
 /* A non-empty string without control characters; NULL, and reported, if it is none. */
 static const char *read_text(struct config_reader *reader, const struct toml_node *node)
 {
-    if (!expect(reader, node, TOML_STRING, "a string"))
+    if (!config_expect(reader, node, TOML_STRING, "a string"))
         return NULL;
     const char *problem = NULL;
     if (node->string_bytes == 0)
@@ -69,7 +68,7 @@ static const char *read_text(struct config_reader *reader, const struct toml_nod
 static void read_integer(struct config_reader *reader, const struct config_key *key,
                          const struct toml_node *node, uint32_t *value)
 {
-    if (!expect(reader, node, TOML_INTEGER, "an integer"))
+    if (!config_expect(reader, node, TOML_INTEGER, "an integer"))
         return;
     if (node->integer < key->min || node->integer > key->max) {
         report_add(reader->report, error_at(reader, node->place),
@@ -83,7 +82,8 @@ static void read_integer(struct config_reader *reader, const struct config_key *
 static void read_seconds(struct config_reader *reader, const struct config_key *key,
                          const struct toml_node *node, uint32_t *value_ms)
 {
-    if (node->type != TOML_INTEGER && !expect(reader, node, TOML_FLOAT, "a number of seconds"))
+    if (node->type != TOML_INTEGER &&
+        !config_expect(reader, node, TOML_FLOAT, "a number of seconds"))
         return;
     double seconds = node->type == TOML_INTEGER ? (double)node->integer : node->number;
     /* Written so that NaN fails too. */
@@ -100,7 +100,7 @@ static void read_seconds(struct config_reader *reader, const struct config_key *
 static void read_choice(struct config_reader *reader, const struct config_key *key,
                         const struct toml_node *node, uint32_t *value)
 {
-    if (!expect(reader, node, TOML_STRING, key->type_text))
+    if (!config_expect(reader, node, TOML_STRING, key->type_text))
         return;
     struct nearest nearest = nearest_init(node->string);
     for (uint32_t i = 0; key->choices[i]; i++) {
@@ -117,9 +117,6 @@ static void read_choice(struct config_reader *reader, const struct config_key *k
                key->type_text);
 }
 
-static void read_section(struct config_reader *reader, const struct config_section *section,
-                         const struct toml_node *table, void *base);
-
 static void read_value(struct config_reader *reader, const struct config_key *key,
                        const struct toml_node *node, void *base)
 {
@@ -129,7 +126,7 @@ static void read_value(struct config_reader *reader, const struct config_key *ke
         *(struct form_text *)value = (struct form_text){read_text(reader, node), node->place};
         break;
     case CONFIG_TYPE_BOOLEAN:
-        if (expect(reader, node, TOML_BOOLEAN, "true or false"))
+        if (config_expect(reader, node, TOML_BOOLEAN, "true or false"))
             *(bool *)value = node->boolean;
         break;
     case CONFIG_TYPE_INTEGER:
@@ -142,8 +139,8 @@ static void read_value(struct config_reader *reader, const struct config_key *ke
         read_choice(reader, key, node, value);
         break;
     case CONFIG_TYPE_SECTION:
-        if (expect(reader, node, TOML_TABLE, "a table"))
-            read_section(reader, key->section, node, value);
+        if (config_expect(reader, node, TOML_TABLE, "a table"))
+            config_read_section(reader, key->section, node, value);
         break;
     case CONFIG_TYPE_CUSTOM:
         key->read(reader, node, base);
@@ -182,7 +179,7 @@ static void report_unknown_key(struct config_reader *reader, const struct config
     report_add(reader->report, where, "unknown key");
 }
 
-static void read_section(struct config_reader *reader, const struct config_section *section,
+void config_read_section(struct config_reader *reader, const struct config_section *section,
                          const struct toml_node *table, void *base)
 {
     uint32_t *given = (uint32_t *)(void *)((char *)base + section->given_offset);
@@ -235,7 +232,7 @@ static void read_source(struct config_reader *reader, const struct toml_node *no
                    toml_type_name(node->type));
         return;
     }
-    read_section(reader, &config_source_section, node, source);
+    config_read_section(reader, &config_source_section, node, source);
     if (!(source->given & 1U << CONFIG_SOURCE_PATH))
         report_add(reader->report, error_at(reader, node->key_place),
                    "has no path: every source needs path = \"FILE\"");
@@ -244,7 +241,7 @@ static void read_source(struct config_reader *reader, const struct toml_node *no
 void config_read_sources(struct config_reader *reader, const struct toml_node *node, void *base)
 {
     struct config_form *form = base;
-    if (!expect(reader, node, TOML_TABLE, "a table of sources"))
+    if (!config_expect(reader, node, TOML_TABLE, "a table of sources"))
         return;
     if (node->child_count == 0 || node->child_count > CONFIG_SOURCES_MAX) {
         report_add(reader->report, error_at(reader, node->key_place), "%s",
@@ -280,7 +277,7 @@ static bool parse_chat_id(const char *text, size_t bytes, int64_t *chat_id)
 void config_read_mapping(struct config_reader *reader, const struct toml_node *node, void *base)
 {
     struct config_form *form = base;
-    if (!expect(reader, node, TOML_TABLE, "a table such as { 12345 = \"archive\" }"))
+    if (!config_expect(reader, node, TOML_TABLE, "a table such as { 12345 = \"archive\" }"))
         return;
     form->mappings = config_alloc(reader->arena, node->child_count, sizeof *form->mappings);
     if (!form->mappings)
@@ -302,10 +299,27 @@ void config_read_mapping(struct config_reader *reader, const struct toml_node *n
     }
 }
 
+void config_read_list(struct config_reader *reader, const struct toml_node *node, const char *what,
+                      struct form_list *list)
+{
+    if (node->type != TOML_ARRAY) {
+        report_add(reader->report, error_at(reader, node->place), "must be an array of %s, not %s",
+                   what, toml_type_name(node->type));
+        return;
+    }
+    list->texts = config_alloc(reader->arena, node->child_count, sizeof *list->texts);
+    for (size_t i = 0; list->texts && i < node->child_count; i++) {
+        const char *text = read_text(reader, &node->children[i]);
+        if (text)
+            list->texts[list->count++] = (struct form_text){text, node->children[i].place};
+    }
+}
+
 void config_read_listen(struct config_reader *reader, const struct toml_node *node, void *base)
 {
     struct config_form *form = base;
-    if (!expect(reader, node, TOML_ARRAY, "an array of URLs, such as [\"tcp://127.0.0.1:7000\"]"))
+    if (!config_expect(reader, node, TOML_ARRAY,
+                       "an array of URLs, such as [\"tcp://127.0.0.1:7000\"]"))
         return;
     if (node->child_count == 0 || node->child_count > CONFIG_LISTEN_MAX) {
         report_add(reader->report, error_at(reader, node->place), "%s",
@@ -313,14 +327,10 @@ void config_read_listen(struct config_reader *reader, const struct toml_node *no
                                           : "has more than 64 URLs");
         return;
     }
-    form->listen = config_alloc(reader->arena, node->child_count, sizeof *form->listen);
-    if (!form->listen)
-        return;
-    for (size_t i = 0; i < node->child_count; i++) {
-        const char *url = read_text(reader, &node->children[i]);
-        if (url)
-            form->listen[form->listen_count++] = (struct form_text){url, node->children[i].place};
-    }
+    struct form_list list = {NULL, 0};
+    config_read_list(reader, node, "URLs", &list);
+    form->listen = list.texts;
+    form->listen_count = list.count;
 }
 
 void form_source_init(struct form_source *source)
@@ -349,5 +359,5 @@ void config_read(struct config_reader *reader, const struct toml_node *root)
             reader->form->database_broken = node->type != TOML_TABLE;
         }
     }
-    read_section(reader, &config_top_section, root, reader->form);
+    config_read_section(reader, &config_top_section, root, reader->form);
 }

@@ -225,6 +225,8 @@ void config_resolve(struct config_reader *reader, struct config *config)
         fill_mappings(reader, &names, config);
     }
     if (!reader->arena->failed)
+        config_resolve_access(reader, config);
+    if (!reader->arena->failed)
         config_resolve_listen(reader, config);
     config->limits = reader->form->limits;
     config->limits_given = reader->form->limits_given;

@@ -234,7 +234,14 @@ static const struct config_key limit_keys[] = {CONFIG_LIMITS(LIMIT_KEY)};
 static const struct config_section limit_section = {
     "service.limits", limit_keys, COUNT_OF(limit_keys), offsetof(struct config_form, limits_given)};
 
-enum { SERVICE_LISTEN, SERVICE_LIMITS };
+enum {
+    SERVICE_LISTEN,
+    SERVICE_LIMITS,
+    SERVICE_INSECURE_LISTEN,
+    SERVICE_TLS,
+    SERVICE_CLIENTS,
+    SERVICE_AUDIT
+};
 static const struct config_key service_keys[] = {
     {.name = "listen",
      .type = CONFIG_TYPE_CUSTOM,
@@ -244,6 +251,41 @@ static const struct config_key service_keys[] = {
      .default_text = "one unix socket",
      .restart = true,
      .meaning = "Where the server listens: `ipc://`, `tcp://`, `ws://`, `tls+tcp://`, `wss://`."},
+    {.name = "insecure-listen",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .slot = SERVICE_INSECURE_LISTEN,
+     .offset = offsetof(struct config_form, insecure_listen),
+     .type_text = "boolean",
+     .default_text = "false",
+     .restart = true,
+     .meaning =
+         "Allows addresses that other machines reach without TLS or without tokens: whoever "
+         "is on the network can read what passes, or call. Never needed for unix sockets and "
+         "loopback."},
+    {.name = "tls",
+     .type = CONFIG_TYPE_SECTION,
+     .slot = SERVICE_TLS,
+     .offset = offsetof(struct config_form, tls),
+     .section = &config_tls_section,
+     .type_text = "table",
+     .default_text = "none",
+     .meaning = "The certificate of `tls+tcp://` and `wss://` addresses."},
+    {.name = "clients",
+     .type = CONFIG_TYPE_CUSTOM,
+     .slot = SERVICE_CLIENTS,
+     .read = config_read_clients,
+     .type_text = "array of tables",
+     .default_text = "none",
+     .meaning = "Who may call, and what. With one or more, every call needs a token, on every "
+                "address."},
+    {.name = "audit",
+     .type = CONFIG_TYPE_SECTION,
+     .slot = SERVICE_AUDIT,
+     .offset = offsetof(struct config_form, audit),
+     .section = &config_audit_section,
+     .type_text = "table",
+     .default_text = "none",
+     .meaning = "The audit log."},
     {.name = "limits",
      .type = CONFIG_TYPE_SECTION,
      .slot = SERVICE_LIMITS,
@@ -278,7 +320,8 @@ static const struct config_key top_keys[] = {
 const struct config_section config_top_section = {"", top_keys, COUNT_OF(top_keys),
                                                   offsetof(struct config_form, top_given)};
 
-const struct config_section *const config_sections[] = {&config_top_section,    &database_section,
-                                                        &config_source_section, &option_section,
-                                                        &service_section,       &limit_section};
+const struct config_section *const config_sections[] = {
+    &config_top_section,    &database_section,     &config_source_section,
+    &option_section,        &service_section,      &config_tls_section,
+    &config_client_section, &config_audit_section, &limit_section};
 const size_t config_section_count = COUNT_OF(config_sections);

@@ -52,6 +52,9 @@ extern const size_t config_section_count;
 
 extern const struct config_section config_top_section;
 extern const struct config_section config_source_section;
+extern const struct config_section config_client_section;
+extern const struct config_section config_tls_section;
+extern const struct config_section config_audit_section;
 
 /* Slots of a source: bits of config_source.given. */
 enum config_source_slot {
@@ -64,6 +67,22 @@ enum config_source_slot {
     CONFIG_SOURCE_SYNCHRONOUS,
     CONFIG_SOURCE_IMMUTABLE,
     CONFIG_SOURCE_OPTIONS
+};
+
+/* Slots of [service.tls] and of a client. */
+enum config_tls_slot {
+    CONFIG_TLS_CERTIFICATE,
+    CONFIG_TLS_KEY,
+    CONFIG_TLS_CLIENT_CA,
+    CONFIG_TLS_CLIENT_CERTIFICATES
+};
+enum config_client_slot {
+    CONFIG_CLIENT_NAME,
+    CONFIG_CLIENT_TOKEN_HASH,
+    CONFIG_CLIENT_READ,
+    CONFIG_CLIENT_WRITE,
+    CONFIG_CLIENT_ADMIN,
+    CONFIG_CLIENT_CHATS
 };
 
 /* Slots of [database]: bits of config_form.database_given. */
@@ -90,5 +109,6 @@ extern const size_t config_limit_count;
 extern const char *const config_kind_choices[];
 extern const char *const config_journal_choices[];
 extern const char *const config_synchronous_choices[];
+extern const char *const config_client_certificates_choices[];
 
 #endif

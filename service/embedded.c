@@ -125,6 +125,8 @@ static enum chatstore_status embedded_open(const char *url,
         if (failure != 0) {
             snprintf(error, error_bytes, "%s: %s", url, strerror(failure));
             result = CHATSTORE_RESOURCE_EXHAUSTED;
+        } else {
+            engine_trust_callers(embedded->engine);
         }
     }
     config_report_free(report);

@@ -30,8 +30,9 @@ int engine_open(const struct config *config, struct engine **engine_out)
     }
     engine->merge_cache = merge_cache_new(config->limits.merge_cache_bytes);
     engine->audit = audit_new();
-    error =
-        engine->merge_cache && engine->audit ? snapshot_new(&engine->pool, config, NULL, &engine->snapshot) : ENOMEM;
+    error = engine->merge_cache && engine->audit
+                ? snapshot_new(&engine->pool, config, NULL, &engine->snapshot)
+                : ENOMEM;
     if (error != 0) {
         engine_close(engine);
         return error;

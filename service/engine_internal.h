@@ -1,5 +1,6 @@
 /* What the parts of the engine share: engine.c (life), frame.c (a frame and its calls), gather.c
- * (one call over several sources), admin.c (calls to the server itself). */
+ * (one call over several sources), admin.c (calls to the server itself), authorize.c (who may call
+ * what). */
 #ifndef CHATSTORE_SERVICE_ENGINE_INTERNAL_H
 #define CHATSTORE_SERVICE_ENGINE_INTERNAL_H
 
@@ -23,6 +24,9 @@ struct engine {
     void *reloader_arg;
     _Atomic uint32_t calls_in_flight;
     _Atomic bool draining;
+    bool trusts_callers; /* no tokens are asked for */
+    struct audit *audit;
+    engine_peer_fn peer; /* NULL: there is nothing to say of a caller */
 };
 
 enum { ANSWER_START_BYTES = 512 };
@@ -35,6 +39,9 @@ struct call_run {
     ProtobufCMessage *request;
     struct status status;
     int64_t deadline_ms;
+    bool has_chat_id;
+    bool hides_source; /* the client is not told where the call would have gone */
+    int64_t chat_id;
     struct router_decision route;
     struct job job;       /* of a call to one source */
     struct answer answer; /* the response: of the job, or merged */
@@ -49,6 +56,9 @@ struct frame {
     struct snapshot *snapshot; /* held from frame_run until the reply is packed */
     frame_done_fn done;
     void *done_arg;
+    const struct config_client *client; /* of the snapshot; NULL: it may do everything */
+    char client_name[CONFIG_CLIENT_NAME_BYTES_MAX + 1]; /* of a frame without its snapshot */
+    bool is_unknown;                                    /* its token is nobody's */
     struct arena arena;
     struct call_run *runs;
     size_t run_count;
@@ -72,6 +82,19 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
 /* The text, cut at its first byte that is no UTF-8: one cut in the middle of a character would make
  * the whole reply unreadable. */
 char *valid_text(char *text);
+
+/* authorize.c: whose frame this is; false: nobody's, and why says so. */
+bool authorize_frame(struct frame *frame, char *token, struct status *why);
+
+/* Whether the frame's client may make the call, which has been decoded and routed; false: the run's
+ * status says why not, and nothing of what the client may not see. */
+bool authorize_run(struct call_run *run);
+bool authorize_server_call(struct call_run *run);
+
+/* A run that ends, or a frame of so many calls that was refused, into the audit log if it belongs
+ * there. */
+void authorize_note(struct call_run *run);
+void authorize_note_frame(struct frame *frame, const Chatstore__V1__Request *request);
 
 /* gather.c: ask the sources of run->route, merge, finish the run. */
 void gather_start(struct call_run *run);

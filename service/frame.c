@@ -30,6 +30,8 @@ static void run_init(struct call_run *run, struct frame *frame)
     run->status.code = STATUS_OK;
     run->status.text[0] = '\0';
     run->route = (struct router_decision){0};
+    run->has_chat_id = false;
+    run->hides_source = false;
     answer_init(&run->answer, false, run->start, sizeof run->start,
                 frame->engine->limits.reply_bytes);
     chatstore__v1__result__init(&run->result);
@@ -137,11 +139,15 @@ static bool route(struct call_run *run)
     if (call->chat_id && has_value(call->chat_id, base)) {
         query.has_chat_id = true;
         query.chat_id = *(const int64_t *)(base + call->chat_id->offset);
+        run->has_chat_id = true;
+        run->chat_id = query.chat_id;
     }
     if (call->data_source)
         query.data_source = *(char *const *)(base + call->data_source->offset);
     const struct router *router = run->frame->snapshot->router;
     router_route(router, &query, &run->route);
+    if (!authorize_run(run))
+        return false;
     log_decision(run, &query);
     if (run->route.refused_readonly)
         status_set(&run->status, STATUS_FAILED_PRECONDITION,
@@ -159,7 +165,7 @@ static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int
     if (!decode(run, wire)) {
         run_finish(run);
     } else if (run->call->scope == CALL_SCOPE_SERVER) {
-        if (admin_run(run))
+        if (!authorize_server_call(run) || admin_run(run))
             run_finish(run);
     } else if (!route(run)) {
         run_finish(run);
@@ -191,7 +197,8 @@ static void set_result(struct call_run *run)
         result->payload =
             (ProtobufCBinaryData){run->answer.payload.bytes, run->answer.payload.data};
     }
-    if (run->call && run->call->scope != CALL_SCOPE_SERVER && run->route.count == 1)
+    if (run->call && run->call->scope != CALL_SCOPE_SERVER && run->route.count == 1 &&
+        !run->hides_source)
         result->source = (char *)router_source_name(run->frame->snapshot->router, run->route.first);
 }
 
@@ -225,9 +232,15 @@ static void frame_finish(struct frame *frame)
 void run_finish(struct call_run *run)
 {
     struct frame *frame = run->frame;
+    authorize_note(run);
     frame->engine->calls_in_flight--;
     if (--frame->unfinished == 0)
         frame_finish(frame);
+}
+
+bool frame_is_unknown(const struct frame *frame)
+{
+    return frame->is_unknown;
 }
 
 size_t frame_reply_bytes(const struct frame *frame)
@@ -245,6 +258,9 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->engine = engine;
     frame->snapshot = NULL;
     frame->done = done;
+    frame->client = NULL;
+    frame->client_name[0] = '\0';
+    frame->is_unknown = false;
     frame->runs = NULL;
     frame->run_count = 0;
     arena_init(&frame->arena, frame->start, sizeof frame->start);
@@ -262,6 +278,9 @@ static void frame_clear(struct frame *frame)
     if (frame->snapshot)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;
+    frame->client = NULL;
+    frame->client_name[0] = '\0';
+    frame->is_unknown = false;
 }
 
 void frame_reply_pack(struct frame *frame, uint8_t *reply)
@@ -375,6 +394,10 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         return;
     }
     Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
+    if (wire && !authorize_frame(frame, wire->token, &why)) {
+        authorize_note_frame(frame, wire);
+        wire = NULL;
+    }
     if (!wire || !admit(frame->engine, wire->n_calls, &why)) {
         frame_refuse(frame, &why);
         return;

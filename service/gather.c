@@ -12,6 +12,7 @@
 /* One source's part. */
 struct part {
     struct gather *gather;
+    uint32_t number; /* of the source */
     struct job job;
     struct answer answer;
 };
@@ -38,6 +39,17 @@ static void part_done(struct job *job)
         gather_finish(gather);
 }
 
+/* The sources of the route that the client may read. */
+static void choose_sources(struct gather *gather)
+{
+    const struct call_run *run = gather->run;
+    for (uint32_t i = 0; i < run->route.count; i++) {
+        uint32_t number = run->route.first + i;
+        if (access_allows(run->frame->client, CONFIG_RIGHT_READ, number))
+            gather->parts[gather->part_count++].number = number;
+    }
+}
+
 static struct gather *gather_new(struct call_run *run)
 {
     ProtobufCAllocator *arena = &run->frame->arena.allocator;
@@ -46,14 +58,15 @@ static struct gather *gather_new(struct call_run *run)
         arena->alloc(arena->allocator_data, sizeof *gather + count * sizeof *gather->parts);
     if (!gather)
         return NULL;
-    *gather = (struct gather){.run = run, .part_count = count};
+    *gather = (struct gather){.run = run};
+    choose_sources(gather);
     gather->failures = arena->alloc(arena->allocator_data, count * sizeof *gather->failures);
     gather->failure_list =
         arena->alloc(arena->allocator_data, count * sizeof(Chatstore__V1__SourceFailure *));
     gather->merged_names = arena->alloc(arena->allocator_data, count * sizeof(char *));
     if (!gather->failures || !gather->failure_list || !gather->merged_names)
         return NULL;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
         part->gather = gather;
         answer_init(&part->answer, true, NULL, 0, run->frame->engine->limits.reply_bytes);
@@ -76,7 +89,9 @@ void gather_free(struct gather *gather)
 static struct merge_key make_key(const struct gather *gather)
 {
     const struct call_run *run = gather->run;
+    const struct frame *frame = run->frame;
     return (struct merge_key){.call_id = run->call->id,
+                              .audience = access_audience(frame->snapshot->access, frame->client),
                               .request = run->wire->payload.data,
                               .request_bytes = run->wire->payload.len,
                               .versions = gather->versions,
@@ -93,7 +108,7 @@ static void look_at_versions(struct gather *gather)
         arena_alloc(&run->frame->arena, (gather->part_count + 1) * sizeof *versions);
     bool known = versions != NULL;
     for (size_t i = 0; i < gather->part_count; i++) {
-        uint32_t number = run->route.first + (uint32_t)i;
+        uint32_t number = gather->parts[i].number;
         if (versions && !snapshot_data_version(run->frame->snapshot, number, &versions[i]))
             known = false; /* but ask all: a source begins to watch when it is asked */
     }
@@ -115,8 +130,8 @@ static bool answer_from_cache(struct gather *gather)
     buffer_init(&run->answer.payload, (uint8_t *)gather->cached->payload, gather->cached->bytes, 0);
     run->answer.payload.bytes = gather->cached->bytes;
     for (size_t i = 0; i < gather->part_count; i++)
-        gather->merged_names[i] = (char *)router_source_name(run->frame->snapshot->router,
-                                                             run->route.first + (uint32_t)i);
+        gather->merged_names[i] =
+            (char *)router_source_name(run->frame->snapshot->router, gather->parts[i].number);
     run->result.merged_sources = gather->merged_names;
     run->result.n_merged_sources = gather->part_count;
     return true;
@@ -142,13 +157,12 @@ static void ask_sources(struct gather *gather)
     gather->unfinished = gather->part_count + 1;
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
-        uint32_t number = run->route.first + (uint32_t)i;
         if (part->job.deadline_ms > merge_deadline_ms)
             part->job.deadline_ms = merge_deadline_ms;
-        if (try_now && snapshot_read_now(run->frame->snapshot, number, &part->job, NULL))
+        if (try_now && snapshot_read_now(run->frame->snapshot, part->number, &part->job, NULL))
             gather->unfinished--;
         else
-            snapshot_submit(run->frame->snapshot, number, &part->job);
+            snapshot_submit(run->frame->snapshot, part->number, &part->job);
     }
     if (--gather->unfinished == 0)
         gather_finish(gather);
@@ -183,7 +197,7 @@ static void note_sources(struct gather *gather)
     size_t failed = 0, merged = 0;
     for (size_t i = 0; i < gather->part_count; i++) {
         struct status *status = &gather->parts[i].job.status;
-        char *name = (char *)router_source_name(router, run->route.first + (uint32_t)i);
+        char *name = (char *)router_source_name(router, gather->parts[i].number);
         if (status->code == STATUS_OK) {
             gather->merged_names[merged++] = name;
             continue;
@@ -254,8 +268,7 @@ static void note_row_source(struct gather *gather)
         const struct part *part = &gather->parts[i];
         if (part->job.status.code != STATUS_OK || part->answer.row_count == 0)
             continue;
-        uint32_t number = run->route.first + (uint32_t)i;
-        run->result.source = (char *)router_source_name(run->frame->snapshot->router, number);
+        run->result.source = (char *)router_source_name(run->frame->snapshot->router, part->number);
         return;
     }
 }

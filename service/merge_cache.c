@@ -50,7 +50,8 @@ static void put_first(struct merge_cache *cache, struct entry *entry)
 
 static bool is_same_request(const struct merge_key *a, const struct merge_key *b)
 {
-    return a->call_id == b->call_id && a->request_bytes == b->request_bytes &&
+    return a->call_id == b->call_id && a->audience == b->audience &&
+           a->request_bytes == b->request_bytes &&
            memcmp(a->request, b->request, a->request_bytes) == 0;
 }
 
@@ -132,7 +133,8 @@ static struct entry *entry_new(const struct merge_key *key, const uint8_t *paylo
         .answer = {copy, bytes},
         .holders = 1,
         .all_bytes = all_bytes,
-        .key = {key->call_id, request, key->request_bytes, versions, key->version_count},
+        .key = {key->call_id, key->audience, request, key->request_bytes, versions,
+                key->version_count},
     };
     return entry;
 }

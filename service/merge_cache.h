@@ -9,9 +9,11 @@
 
 struct merge_cache;
 
-/* What identifies an answer: the call, the request as it came, and the versions of all sources. */
+/* What identifies an answer: the call, who may see which sources (access_audience), the request as
+ * it came, and the versions of all sources. */
 struct merge_key {
     unsigned call_id;
+    uint64_t audience;
     const uint8_t *request;
     size_t request_bytes;
     const uint64_t *versions;

@@ -155,6 +155,8 @@ int snapshot_new(struct pool *pool, const struct config *config, const struct sn
     pthread_cond_init(&snapshot->unused, NULL);
     int error = config_new_router(config, &snapshot->router);
     if (error == 0)
+        error = access_new(config, &snapshot->access);
+    if (error == 0)
         error = open_sources(pool, snapshot, before);
     if (error != 0) {
         snapshot_retire(snapshot);
@@ -262,6 +264,7 @@ void snapshot_retire(struct snapshot *snapshot)
     pthread_cond_destroy(&snapshot->unused);
     pthread_mutex_destroy(&snapshot->lock);
     router_free(snapshot->router);
+    access_free(snapshot->access);
     config_free(snapshot->owned_config);
     free(snapshot->fallbacks);
     free(snapshot->sources);

@@ -4,6 +4,7 @@
 #ifndef CHATSTORE_SERVICE_SNAPSHOT_H
 #define CHATSTORE_SERVICE_SNAPSHOT_H
 
+#include "service/access.h"
 #include "service/config.h"
 
 #include "pool/job_queue.h"
@@ -30,6 +31,7 @@ struct snapshot {
     const struct config *config;
     struct config *owned_config; /* the same, if it is the snapshot's to free */
     struct router *router;
+    struct access *access;          /* NULL: no clients, no tokens */
     struct shared_source **sources; /* by number, as in the router */
     size_t source_count;
     _Atomic uint64_t

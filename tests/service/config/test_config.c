@@ -167,15 +167,69 @@ static void settings_without_effect_are_warned_of(void **state)
     (void)state;
     struct loaded loaded =
         load_text("[database]\ntimeout = 3\n[database.sources.a]\npath = \"a\"\nreadonly = true\n"
-                  "synchronous = \"full\"\n[service]\nlisten = [\"tcp://0.0.0.0:7000\", "
-                  "\"tls+tcp://127.0.0.1:7001\", \"wss://*:1\"]\n");
+                  "synchronous = \"full\"\n[service]\ninsecure-listen = true\n"
+                  "listen = [\"tcp://0.0.0.0:7000\", \"tls+tcp://127.0.0.1:7001\", "
+                  "\"wss://*:1\"]\ntls = { certificate = \"c\", key = \"k\" }\n");
     assert_int_equal(loaded.status, CONFIG_OK);
-    assert_int_equal(loaded.report->total[CONFIG_WARNING], 5);
+    assert_int_equal(loaded.report->total[CONFIG_WARNING], 4);
     assert_non_null(find_text(loaded.report, "have no effect beside sources"));
     assert_non_null(find_text(loaded.report, "no effect on a readonly source"));
-    assert_non_null(find_text(loaded.report, "is open"));
-    assert_non_null(find_text(loaded.report, "needs a certificate"));
+    assert_non_null(find_text(loaded.report, "is open (insecure-listen)"));
     loaded_free(&loaded);
+}
+
+#define HASH_A "\"sha256:" TEN TEN TEN TEN TEN TEN "aaaa\""
+#define HASH_B "\"sha256:" TEN TEN TEN TEN TEN TEN "bbbb\""
+#define TEN "0123456789"
+
+static const char access_text[] =
+    "[database.sources]\nmain = { path = \"/m\" }\nold = { path = \"/o\", readonly = true }\n"
+    "[database]\ndefault = \"main\"\n"
+    "[service]\nlisten = [\"tls+tcp://0.0.0.0:7000\"]\n"
+    "[service.tls]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"\nclient-ca = \"ca.pem\"\n"
+    "[service.audit]\npath = \"audit.log\"\n"
+    "[[service.clients]]\nname = \"bot-a\"\ntoken-hash = " HASH_A "\nread = [\"*\"]\n"
+    "write = [\"main\"]\n"
+    "[[service.clients]]\nname = \"ops\"\ntoken-hash = " HASH_B "\nadmin = true\n"
+    "read = [\"old\"]\nchats = [5, -7]\n";
+
+static void check_access(const struct config *config)
+{
+    const struct config_client *bot = &config->clients[0], *ops = &config->clients[1];
+    assert_int_equal(config->client_count, 2);
+    assert_string_equal(bot->name, "bot-a");
+    assert_int_equal(bot->token_hash[0], 0x01);
+    assert_int_equal(bot->token_hash[31], 0xaa);
+    assert_int_equal(bot->rights[0], CONFIG_RIGHT_READ | CONFIG_RIGHT_WRITE);
+    assert_int_equal(bot->rights[1], CONFIG_RIGHT_READ);
+    assert_false(bot->admin || bot->has_chats);
+    assert_int_equal(ops->rights[0], 0);
+    assert_int_equal(ops->rights[1], CONFIG_RIGHT_READ);
+    assert_true(ops->admin && ops->has_chats);
+    assert_int_equal(ops->chat_count, 2);
+    assert_int_equal(ops->chats[0], -7);
+    assert_string_equal(config->tls.certificate, "/base/c.pem");
+    assert_string_equal(config->tls.key, "/k.pem");
+    assert_string_equal(config->tls.client_ca, "/base/ca.pem");
+    assert_int_equal(config->tls.client_certificates, CONFIG_CLIENT_CERTIFICATES_REQUIRED);
+    assert_string_equal(config->audit_path, "/base/audit.log");
+}
+
+static void who_may_call_loads_and_prints_and_loads_again(void **state)
+{
+    (void)state;
+    char *printed;
+    size_t bytes;
+    struct loaded loaded = load_clean(access_text);
+    check_access(loaded.config);
+    FILE *file = open_memstream(&printed, &bytes);
+    config_print(loaded.config, file);
+    fclose(file);
+    loaded_free(&loaded);
+    loaded = load_clean(printed);
+    check_access(loaded.config);
+    loaded_free(&loaded);
+    free(printed);
 }
 
 static void all_problems_are_told_together_in_order(void **state)
@@ -321,6 +375,7 @@ int main(void)
         cmocka_unit_test(the_default_source_is_found),
         cmocka_unit_test(a_mapping_to_an_unknown_source_uses_the_default),
         cmocka_unit_test(settings_without_effect_are_warned_of),
+        cmocka_unit_test(who_may_call_loads_and_prints_and_loads_again),
         cmocka_unit_test(all_problems_are_told_together_in_order),
         cmocka_unit_test(a_flood_of_findings_is_counted_not_listed),
         cmocka_unit_test(findings_hold_no_control_characters),

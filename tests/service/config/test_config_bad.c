@@ -11,6 +11,10 @@ struct bad_case {
 };
 
 #define GOOD "[database.sources.a]\npath = \"a.db\"\n"
+#define DIGITS_60 "456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define DIGITS "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HASH "token-hash = \"sha256:" DIGITS "\"\n"
+#define CLIENT(lines) GOOD "[[service.clients]]\n" lines
 #define URL(url) GOOD "[service]\nlisten = [\"" url "\"]\n"
 
 static const struct bad_case bad_cases[] = {
@@ -55,7 +59,7 @@ static const struct bad_case bad_cases[] = {
     {GOOD "[service.limit]\n", 3, 10, "service.limit", "unknown key", "limits"},
     {GOOD "[service.limits]\nmerge_sec = 1\n", 4, 1, "service.limits.merge_sec", "unknown key",
      "merge_ms"},
-    {GOOD "[service.tls]\ncert = \"x\"\n", 3, 10, "service.tls", "unknown key", NULL},
+    {GOOD "[service.tls]\ncert = \"x\"\n", 4, 1, "service.tls.cert", "unknown key", NULL},
     {GOOD "\"a b\" = 1\n", 3, 1, "database.sources.a.\"a b\"", "unknown key", NULL},
     {GOOD "\"path\\u0000\" = 1\n", 3, 1, NULL, "unknown key", NULL},
     /* given twice */
@@ -148,6 +152,32 @@ static const struct bad_case bad_cases[] = {
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
          "aaaaaaaaaaaaaaaaaaaaa"),
      4, 11, NULL, "107 bytes", NULL},
+    /* who may call */
+    {GOOD "[service.clients]\nname = \"x\"\n", 3, 1, "service.clients", "two brackets", NULL},
+    {CLIENT(HASH), 3, 1, "service.clients.1", "needs a name", NULL},
+    {CLIENT("name = \"x\"\nadmin = true\n"), 3, 1, "service.clients.1", "needs token-hash", NULL},
+    {CLIENT("name = \"x\"\ntoken-hash = \"cst_secret\"\n"), 5, 14, NULL, "it is burnt", NULL},
+    {CLIENT("name = \"x\"\ntoken-hash = \"sha256:" DIGITS "a\"\n"), 5, 14, NULL, "64 digits", NULL},
+    {CLIENT("name = \"x\"\ntoken-hash = \"sha256:" DIGITS "\"\nread = [\"b\"]\n"), 6, 9, NULL,
+     "\"b\" is no source", NULL},
+    {CLIENT("name = \"x\"\nread = \"a\"\n" HASH), 5, 8, "service.clients.1.read",
+     "must be an array of source names", NULL},
+    {CLIENT("name = \"x\"\nchats = [\"1\"]\n" HASH), 5, 10, "service.clients.1.chats",
+     "must be a chat id", NULL},
+    {CLIENT("name = \"x\"\nraed = [\"a\"]\n" HASH), 5, 1, NULL, "unknown key", "read"},
+    {CLIENT("name = \"x\"\nadmin = true\n" HASH "[[service.clients]]\nname = \"x\"\n"
+            "admin = true\ntoken-hash = \"sha256:1123" DIGITS_60 "\"\n"),
+     8, 8, "service.clients.2", "two clients with the name", NULL},
+    {CLIENT("name = \"x\"\nadmin = true\n" HASH "[[service.clients]]\nname = \"y\"\n" HASH), 9, 14,
+     "service.clients.2", "the same token-hash as client 1", NULL},
+    {GOOD "[service.tls]\nkey = \"k\"\n", 4, 7, "service.tls", "needs certificate and key", NULL},
+    {GOOD "[service.tls]\nkey = \"k\"\ncertificate = \"c\"\nclient-certificates = \"required\"\n",
+     5, 15, "service.tls", "need client-ca", NULL},
+    {URL("tls+tcp://127.0.0.1:1"), 4, 11, "service.listen", "needs a certificate", NULL},
+    {URL("tcp://0.0.0.0:1"), 4, 11, "service.listen", "without TLS", NULL},
+    {URL("ws://*:1"), 4, 11, "service.listen", "or set insecure-listen", NULL},
+    {GOOD "[service]\ntls = { certificate = \"c\", key = \"k\" }\nlisten = [\"wss://*:1\"]\n", 5,
+     11, "service.listen", "would let everybody in", NULL},
     {URL("tcp://127.0.0.1"), 4, 11, NULL, "needs HOST:PORT", NULL},
     {URL("tcp://127.0.0.1:"), 4, 11, NULL, "needs a port", NULL},
     {URL("tcp://127.0.0.1:65536"), 4, 11, NULL, "needs a port", NULL},

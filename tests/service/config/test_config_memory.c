@@ -38,7 +38,11 @@ static const char text[] =
     "[database]\ndefault = \"b\"\n[database.sources.a]\npath = \"a.db\"\n"
     "[database.sources.b]\npath = \"./b.db\"\nreadonly = true\nsynchronous = \"full\"\n"
     "[database.chatMapping]\n1 = \"a\"\n-2 = \"aa\"\n"
-    "[service]\nlisten = [\"ipc://a\", \"tcp://0.0.0.0:1\"]\n";
+    "[service]\nlisten = [\"ipc://a\", \"tcp://0.0.0.0:1\"]\ninsecure-listen = true\n"
+    "[service.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient-ca = \"a\"\n"
+    "[service.audit]\npath = \"audit\"\n"
+    "[[service.clients]]\nname = \"x\"\nread = [\"a\"]\nwrite = [\"*\"]\nchats = [1, 2]\n"
+    "token-hash = \"sha256:0123456789012345678901234567890123456789012345678901234567891234\"\n";
 
 /* Loads with the n-th allocation failing; true when there were fewer than n. */
 static bool load_failing(long n, enum config_status (*load)(struct loaded *loaded))

@@ -1,0 +1,308 @@
+#include "audit.h"
+
+#include "service/config.h"
+
+#include "pool/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048 };
+
+struct entry {
+    struct timespec time;
+    char client[CONFIG_CLIENT_NAME_BYTES_MAX + 1];
+    char peer[AUDIT_PEER_BYTES];
+    char call[64];
+    char source[NAME_BYTES];
+    bool has_chat_id;
+    int64_t chat_id;
+    enum status_code outcome;
+    size_t calls;
+};
+
+struct audit {
+    _Atomic bool on;
+    bool running; /* the thread exists */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct entry *entries; /* a ring */
+    size_t first, count;
+    size_t dropped; /* since the last line that said so */
+    bool writing;   /* the thread is at the file */
+    bool stopping;
+    int file;
+};
+
+/* ---- Lines ---- */
+
+static const char *outcome_name(enum status_code code)
+{
+    static const char *const names[] = {
+        [STATUS_OK] = "OK",
+        [STATUS_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [STATUS_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+        [STATUS_NOT_FOUND] = "NOT_FOUND",
+        [STATUS_ALREADY_EXISTS] = "ALREADY_EXISTS",
+        [STATUS_PERMISSION_DENIED] = "PERMISSION_DENIED",
+        [STATUS_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+        [STATUS_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+        [STATUS_ABORTED] = "ABORTED",
+        [STATUS_UNIMPLEMENTED] = "UNIMPLEMENTED",
+        [STATUS_INTERNAL] = "INTERNAL",
+        [STATUS_UNAVAILABLE] = "UNAVAILABLE",
+        [STATUS_DATA_LOSS] = "DATA_LOSS",
+        [STATUS_UNAUTHENTICATED] = "UNAUTHENTICATED",
+    };
+    return (size_t)code < sizeof names / sizeof *names && names[code] ? names[code] : "UNKNOWN";
+}
+
+/* "key":"text", with a comma behind; names of ours hold no control characters. */
+static void put_text(FILE *line, const char *key, const char *text)
+{
+    fprintf(line, "\"%s\":\"", key);
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', line);
+        if ((unsigned char)*text >= ' ')
+            fputc(*text, line);
+    }
+    fputs("\",", line);
+}
+
+static void put_time(FILE *line, const struct timespec *time)
+{
+    struct tm utc;
+    char text[32];
+    gmtime_r(&time->tv_sec, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    fprintf(line, "{\"time\":\"%s.%03ldZ\",", text, time->tv_nsec / 1000000);
+}
+
+static size_t print_entry(const struct entry *entry, char *text)
+{
+    FILE *line = fmemopen(text, LINE_BYTES, "w");
+    if (!line)
+        return 0;
+    put_time(line, &entry->time);
+    put_text(line, "client", entry->client);
+    put_text(line, "peer", entry->peer);
+    put_text(line, "call", entry->call);
+    put_text(line, "source", entry->source);
+    if (entry->has_chat_id)
+        fprintf(line, "\"chat\":%lld,", (long long)entry->chat_id);
+    else
+        fputs("\"chat\":null,", line);
+    if (entry->calls != 1)
+        fprintf(line, "\"calls\":%zu,", entry->calls);
+    fprintf(line, "\"outcome\":\"%s\"}\n", outcome_name(entry->outcome));
+    long bytes = ftell(line);
+    fclose(line);
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+static size_t print_dropped(size_t dropped, char *text)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    FILE *line = fmemopen(text, LINE_BYTES, "w");
+    if (!line)
+        return 0;
+    put_time(line, &now);
+    fprintf(line, "\"dropped\":%zu}\n", dropped);
+    long bytes = ftell(line);
+    fclose(line);
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* One write a line: lines of several processes do not mix. */
+static void write_line(int file, const char *text, size_t bytes)
+{
+    static struct log_limit limit = {.burst = 1};
+    ssize_t written = write(file, text, bytes);
+    if (written == (ssize_t)bytes)
+        return;
+    log_limited(&limit, LOG_ERROR, "the audit log cannot be written: %s",
+                written < 0 ? strerror(errno) : "the disk took only a part of a line");
+}
+
+/* ---- The thread ---- */
+
+static void write_next(struct audit *audit)
+{
+    char text[LINE_BYTES];
+    size_t dropped = audit->dropped;
+    bool has_entry = audit->count > 0;
+    struct entry entry;
+    if (has_entry) {
+        entry = audit->entries[audit->first];
+        audit->first = (audit->first + 1) % WAITING_MAX;
+        audit->count--;
+    } else {
+        audit->dropped = 0;
+    }
+    int file = audit->file;
+    audit->writing = true;
+    pthread_mutex_unlock(&audit->lock);
+    size_t bytes = has_entry ? print_entry(&entry, text) : print_dropped(dropped, text);
+    write_line(file, text, bytes);
+    if (!has_entry)
+        log_line(LOG_WARN, "audit: %zu lines were dropped, as they came faster than the disk",
+                 dropped);
+    pthread_mutex_lock(&audit->lock);
+    audit->writing = false;
+}
+
+static void sync_file(struct audit *audit)
+{
+    int file = audit->file;
+    audit->writing = true;
+    pthread_mutex_unlock(&audit->lock);
+    fdatasync(file);
+    pthread_mutex_lock(&audit->lock);
+    audit->writing = false;
+}
+
+static void *audit_main(void *arg)
+{
+    struct audit *audit = arg;
+    bool unsynced = false;
+    pthread_setname_np(pthread_self(), "audit");
+    pthread_mutex_lock(&audit->lock);
+    for (;;) {
+        if (audit->count > 0 || audit->dropped > 0) {
+            write_next(audit);
+            unsynced = true;
+        } else if (unsynced) {
+            sync_file(audit);
+            unsynced = false;
+        } else if (audit->stopping) {
+            break;
+        } else {
+            pthread_cond_broadcast(&audit->changed); /* nothing waits any more */
+            pthread_cond_wait(&audit->changed, &audit->lock);
+        }
+    }
+    pthread_mutex_unlock(&audit->lock);
+    return NULL;
+}
+
+/* ---- For the others ---- */
+
+struct audit *audit_new(void)
+{
+    struct audit *audit = calloc(1, sizeof *audit);
+    if (!audit)
+        return NULL;
+    audit->file = -1;
+    pthread_mutex_init(&audit->lock, NULL);
+    pthread_cond_init(&audit->changed, NULL);
+    return audit;
+}
+
+void audit_free(struct audit *audit)
+{
+    if (!audit)
+        return;
+    if (audit->running) {
+        pthread_mutex_lock(&audit->lock);
+        audit->stopping = true;
+        pthread_cond_broadcast(&audit->changed);
+        pthread_mutex_unlock(&audit->lock);
+        pthread_join(audit->thread, NULL);
+    }
+    if (audit->file >= 0)
+        close(audit->file);
+    pthread_cond_destroy(&audit->changed);
+    pthread_mutex_destroy(&audit->lock);
+    free(audit->entries);
+    free(audit);
+}
+
+int audit_open_file(const char *path, struct status *why)
+{
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    struct stat info;
+    int error = file < 0 || fstat(file, &info) != 0 ? errno : S_ISREG(info.st_mode) ? 0 : EINVAL;
+    if (error == 0)
+        return file;
+    if (file >= 0)
+        close(file);
+    status_set(why, STATUS_FAILED_PRECONDITION,
+               "the audit log %s ([service.audit] path) cannot be opened for appending: %s", path,
+               error == EINVAL  ? "it is no regular file"
+               : error == ELOOP ? "it is a symbolic link"
+                                : strerror(error));
+    return -1;
+}
+
+static int start_thread(struct audit *audit)
+{
+    if (audit->running)
+        return 0;
+    if (!audit->entries)
+        audit->entries = calloc(WAITING_MAX, sizeof *audit->entries);
+    if (!audit->entries)
+        return ENOMEM;
+    int error = pthread_create(&audit->thread, NULL, audit_main, audit);
+    audit->running = error == 0;
+    return error;
+}
+
+int audit_use(struct audit *audit, int file)
+{
+    int error = file >= 0 ? start_thread(audit) : 0;
+    if (error != 0)
+        return error;
+    pthread_mutex_lock(&audit->lock);
+    while (audit->running && (audit->count > 0 || audit->dropped > 0 || audit->writing)) {
+        pthread_cond_broadcast(&audit->changed);
+        pthread_cond_wait(&audit->changed, &audit->lock);
+    }
+    int before = audit->file;
+    audit->file = file;
+    audit->on = file >= 0;
+    pthread_mutex_unlock(&audit->lock);
+    if (before >= 0)
+        close(before);
+    return 0;
+}
+
+bool audit_is_on(const struct audit *audit)
+{
+    return audit->on;
+}
+
+static void fill_entry(struct entry *entry, const struct audit_event *event)
+{
+    clock_gettime(CLOCK_REALTIME, &entry->time);
+    snprintf(entry->client, sizeof entry->client, "%s", event->client);
+    snprintf(entry->peer, sizeof entry->peer, "%s", event->peer);
+    snprintf(entry->call, sizeof entry->call, "%s", event->call);
+    snprintf(entry->source, sizeof entry->source, "%s", event->source);
+    entry->has_chat_id = event->has_chat_id;
+    entry->chat_id = event->chat_id;
+    entry->outcome = event->outcome;
+    entry->calls = event->calls;
+}
+
+void audit_add(struct audit *audit, const struct audit_event *event)
+{
+    pthread_mutex_lock(&audit->lock);
+    if (audit->file < 0)
+        ; /* switched off a moment ago */
+    else if (audit->count == WAITING_MAX)
+        audit->dropped++;
+    else
+        fill_entry(&audit->entries[(audit->first + audit->count++) % WAITING_MAX], event);
+    pthread_cond_broadcast(&audit->changed);
+    pthread_mutex_unlock(&audit->lock);
+}

@@ -1,0 +1,175 @@
+/* Who may call what, at the gate: whose frame it is, and whether each of its calls is allowed.
+ * Texts name a source only to a client that may see it. */
+#include "engine_internal.h"
+
+#include "audit.h"
+
+#include <string.h>
+
+/* The same bytes for a token that is absent, malformed or unknown. */
+static const char unknown_text[] =
+    "a token that this server knows is needed; whoever runs the server makes one with `chatstore "
+    "token new`, and it is given with --token-file, CHATSTORE_TOKEN or the client's option token";
+
+bool authorize_frame(struct frame *frame, char *token, struct status *why)
+{
+    const struct access *access = frame->snapshot->access;
+    if (!access || frame->engine->trusts_callers)
+        return true;
+    frame->client = access_find(access, token);
+    explicit_bzero(token, strlen(token));
+    if (frame->client)
+        return true;
+    frame->is_unknown = true;
+    status_set(why, STATUS_UNAUTHENTICATED, "%s", unknown_text);
+    return false;
+}
+
+/* ---- Chats ---- */
+
+static bool allows_chats(struct call_run *run)
+{
+    const struct config_client *client = run->frame->client;
+    if (!client->has_chats)
+        return true;
+    if (!run->has_chat_id) {
+        status_set(&run->status, STATUS_PERMISSION_DENIED,
+                   "%s: client %s is limited to certain chats, and this call is not about one of "
+                   "them: it names no chat_id",
+                   run->call->name, client->name);
+        return false;
+    }
+    if (access_allows_chat(client, run->chat_id))
+        return true;
+    status_set(&run->status, STATUS_PERMISSION_DENIED,
+               "%s: chat %lld is not among the chats of client %s", run->call->name,
+               (long long)run->chat_id, client->name);
+    return false;
+}
+
+/* ---- Sources ---- */
+
+static bool allows_merge(struct call_run *run)
+{
+    const struct config_client *client = run->frame->client;
+    for (uint32_t i = 0; i < run->route.count; i++) {
+        if (access_allows(client, CONFIG_RIGHT_READ, run->route.first + i))
+            return true;
+    }
+    run->hides_source = true;
+    status_set(&run->status, STATUS_PERMISSION_DENIED, "%s: client %s may read no source",
+               run->call->name, client->name);
+    return false;
+}
+
+/* A data_source that names what the client may not see, and one that names nothing, are the same to
+ * it: else names could be guessed. Who sees all sources gets the default source for an unknown
+ * name, as everybody does where there are no clients. */
+static bool names_hidden_source(const struct call_run *run)
+{
+    const struct frame *frame = run->frame;
+    if (run->route.fallback == ROUTER_FALLBACK_UNKNOWN_DATA_SOURCE)
+        return !access_shows_all(frame->snapshot->access, frame->client);
+    return run->route.tier == ROUTER_TIER_EXPLICIT &&
+           !access_shows(frame->client, run->route.first);
+}
+
+static bool allows_source(struct call_run *run)
+{
+    const struct frame *frame = run->frame;
+    const struct config_client *client = frame->client;
+    bool writes = run->call->access == CALL_ACCESS_WRITE;
+    const char *verb = writes ? "write" : "read";
+    if (names_hidden_source(run)) {
+        run->hides_source = true;
+        status_set(&run->status, STATUS_PERMISSION_DENIED,
+                   "%s: client %s has no source of the name that data_source gives",
+                   run->call->name, client->name);
+        return false;
+    }
+    if (access_allows(client, writes ? CONFIG_RIGHT_WRITE : CONFIG_RIGHT_READ, run->route.first))
+        return true;
+    run->hides_source = !access_shows(client, run->route.first);
+    if (run->hides_source)
+        status_set(&run->status, STATUS_PERMISSION_DENIED,
+                   "%s: client %s may not %s the source that this call goes to", run->call->name,
+                   client->name, verb);
+    else
+        status_set(&run->status, STATUS_PERMISSION_DENIED,
+                   "%s: client %s may not %s source %s; the source is missing in its list \"%s\" "
+                   "of the server's configuration",
+                   run->call->name, client->name, verb,
+                   router_source_name(frame->snapshot->router, run->route.first), verb);
+    return false;
+}
+
+bool authorize_run(struct call_run *run)
+{
+    if (!run->frame->client)
+        return true;
+    if (!allows_chats(run)) {
+        run->hides_source = true;
+        return false;
+    }
+    return run->route.tier == ROUTER_TIER_MERGED ? allows_merge(run) : allows_source(run);
+}
+
+bool authorize_server_call(struct call_run *run)
+{
+    const struct config_client *client = run->frame->client;
+    if (!client || client->admin || run->call->access != CALL_ACCESS_ADMIN)
+        return true;
+    status_set(&run->status, STATUS_PERMISSION_DENIED,
+               "%s: client %s may not administer the server; its configuration gives that with "
+               "admin = true",
+               run->call->name, client->name);
+    return false;
+}
+
+/* ---- The audit log ---- */
+
+static void add_event(const struct frame *frame, struct audit_event *event)
+{
+    const struct engine *engine = frame->engine;
+    char peer[AUDIT_PEER_BYTES] = "";
+    if (engine->peer)
+        engine->peer(frame->done_arg, peer, sizeof peer);
+    event->peer = peer;
+    event->client = frame->client ? frame->client->name : frame->client_name;
+    audit_add(engine->audit, event);
+}
+
+static bool is_noted(const struct call_run *run)
+{
+    return run->status.code == STATUS_PERMISSION_DENIED || run->route.refused_readonly ||
+           (run->call && run->call->access == CALL_ACCESS_ADMIN);
+}
+
+void authorize_note(struct call_run *run)
+{
+    const struct frame *frame = run->frame;
+    if (!is_noted(run) || !audit_is_on(frame->engine->audit))
+        return;
+    struct audit_event event = {
+        .call = run->call ? run->call->name : "",
+        .source = run->route.count == 1 && frame->snapshot
+                      ? router_source_name(frame->snapshot->router, run->route.first)
+                      : "",
+        .has_chat_id = run->has_chat_id,
+        .chat_id = run->chat_id,
+        .outcome = run->status.code,
+        .calls = 1,
+    };
+    add_event(frame, &event);
+}
+
+void authorize_note_frame(struct frame *frame, const Chatstore__V1__Request *request)
+{
+    const struct call *call = call_find(request->calls[0]->method);
+    struct audit_event event = {.call = call ? call->name : "",
+                                .source = "",
+                                .outcome = STATUS_UNAUTHENTICATED,
+                                .calls = request->n_calls};
+    if (audit_is_on(frame->engine->audit))
+        add_event(frame, &event);
+}
