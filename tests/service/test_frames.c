@@ -247,7 +247,7 @@ static void a_read_that_takes_too_long_is_stopped(void **state)
     service_start_limited(&service, "");
     json_decref(sandbox_sql(
         &service.sandbox, "main.db",
-        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 30000)"
         " INSERT INTO bayes_tokens (token, spam_count, total_count) SELECT 't' || i, i, i FROM n",
         "tokens"));
     wire_add(&wire, "GetTopSpamTokens", "{}", 1);
