@@ -41,6 +41,7 @@ struct server {
     bool stopping;
     bool ready;     /* reloads may begin */
     bool hung_up;   /* SIGHUP came before that */
+    bool asked;     /* SIGUSR1 likewise */
     bool ended;     /* its parts go, one after the other */
     bool listening; /* the files of its sockets are its own */
 };
@@ -124,6 +125,7 @@ static void answer_signal(struct server *server, int signal_number)
     pthread_mutex_lock(&server->lock);
     if (server->ready && !server->ended)
         engine_log_state(server->engine);
+    server->asked = !server->ready;
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -241,10 +243,14 @@ static void serve_until_told(struct server *server)
 {
     size_t count, up;
     engine_count_sources(server->engine, &count, &up);
-    notify_send("READY=1\nSTATUS=%zu of %zu sources up", up, count);
     pthread_mutex_lock(&server->lock);
+    if (!server->stopping)
+        notify_send("READY=1\nSTATUS=%zu of %zu sources up", up, count);
+    log_line(LOG_INFO, "ready: %zu of %zu sources up", up, count);
     server->ready = true;
     server->listening = true;
+    if (server->asked)
+        engine_log_state(server->engine);
     if (server->hung_up && !server->stopping)
         reload_request(server->reload);
     while (!server->stopping)

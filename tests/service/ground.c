@@ -53,7 +53,7 @@ void ground_serve(struct ground *ground)
 {
     const char *const arguments[] = {"--config", ground->config, NULL};
     program_start(&ground->program, "CHATSTORE_TEST_CHATSTORED", arguments);
-    program_expect(&ground->program, "listening on ");
+    program_expect(&ground->program, "ready: ");
 }
 
 void ground_stop(struct ground *ground)

@@ -21,7 +21,7 @@ int ground_close(void **state);
 /* Write the configuration: what is given, and where to listen. */
 void ground_configure(struct ground *ground, const char *toml);
 
-/* Start it and wait until it listens. */
+/* Start it and wait until it is ready. */
 void ground_serve(struct ground *ground);
 
 /* End it by a signal, and see that it ends well and leaves no files of its own. */

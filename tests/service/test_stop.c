@@ -262,7 +262,7 @@ static void the_journal_gets_priorities_and_no_times(void **state)
     ground_configure(ground, "[database.sources]\none = { path = \"no/one.db\" }\n");
     setenv("SHELL_OF_TEST", "/bin/sh", 1);
     program_start(&ground->program, "SHELL_OF_TEST", arguments);
-    program_expect(&ground->program, "\n<6>listening on ");
+    program_expect(&ground->program, "\n<6>ready: 0 of 1 sources up");
     program_expect(&ground->program, "<4>source one is down");
     ground_stop(ground);
 }
