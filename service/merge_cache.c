@@ -52,7 +52,7 @@ static bool is_same_request(const struct merge_key *a, const struct merge_key *b
 {
     return a->call_id == b->call_id && a->audience == b->audience &&
            a->request_bytes == b->request_bytes &&
-           memcmp(a->request, b->request, a->request_bytes) == 0;
+           (a->request_bytes == 0 || memcmp(a->request, b->request, a->request_bytes) == 0);
 }
 
 static bool has_same_versions(const struct merge_key *a, const struct merge_key *b)
@@ -127,8 +127,10 @@ static struct entry *entry_new(const struct merge_key *key, const uint8_t *paylo
     uint8_t *request = (uint8_t *)(versions + key->version_count);
     uint8_t *copy = request + key->request_bytes;
     memcpy(versions, key->versions, versions_bytes);
-    memcpy(request, key->request, key->request_bytes);
-    memcpy(copy, payload, bytes);
+    if (key->request_bytes > 0) /* an empty one has no address */
+        memcpy(request, key->request, key->request_bytes);
+    if (bytes > 0)
+        memcpy(copy, payload, bytes);
     *entry = (struct entry){
         .answer = {copy, bytes},
         .holders = 1,
