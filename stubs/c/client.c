@@ -72,6 +72,7 @@ static bool copy_options(struct chatstore_client_options *to,
     to->frames_in_flight_max = or_default(to->frames_in_flight_max, 4);
     to->calls_per_frame_max = or_default(to->calls_per_frame_max, 32);
     to->calls_in_flight_max = or_default(to->calls_in_flight_max, 1024);
+    to->source_retry_ms = or_default(to->source_retry_ms, 2000);
     if (to->request_bytes_max == 0)
         to->request_bytes_max = (size_t)4 << 20;
     if (to->reply_bytes_max == 0)
@@ -92,6 +93,7 @@ static void client_free(struct chatstore_client *client)
     }
     pthread_cond_destroy(&client->left);
     pthread_mutex_destroy(&client->lock);
+    pthread_mutex_destroy(&client->alarm_lock);
     free((char *)client->options.token);
     free(client->url);
     free(client);
@@ -105,9 +107,11 @@ static struct chatstore_client *client_new(const char *url,
     if (client == NULL)
         return NULL;
     pthread_mutex_init(&client->lock, NULL);
+    pthread_mutex_init(&client->alarm_lock, NULL);
     pthread_cond_init(&client->left, NULL);
     link_init(&client->live);
     link_init(&client->queue);
+    link_init(&client->resting);
     client->alarm_ms = INT64_MAX;
     client->pid = getpid();
     client->url = choose_url(url);
@@ -124,7 +128,7 @@ static enum chatstore_status open_transport(struct chatstore_client *client, cha
     struct chatstore_transport_options options = {
         .reply_bytes_max = client->options.reply_bytes_max,
         .connect_timeout_ms = client->options.connect_timeout_ms,
-        .on_alarm = client_expire,
+        .on_alarm = client_alarm,
         .arg = client,
     };
 
@@ -174,7 +178,7 @@ void chatstore_client_close(struct chatstore_client *client)
     client->closing = true;
     pthread_mutex_unlock(&client->lock);
 
-    client_fail_queue(client);
+    client_fail_waiting(client);
     wait_until_zero(client, &client->submitting_count);
     client->ops->close(client->transport);
     wait_until_zero(client, &client->inside_count);

@@ -1,5 +1,5 @@
 /* The inside of a client: calls under way, the queue in which point calls wait to share a frame,
- * and the frames that are out.
+ * the frames that are out, and the calls that rest until they are sent again.
  *
  * A call is in the list `live` from its start until it is taken out (client_take_out), by whoever
  * finishes it: the frame's reply, its own deadline, or the closing of the client. The one who took
@@ -13,6 +13,7 @@
 
 #include "arena.h"
 #include "call.h"
+#include "retry.h"
 #include "run.h"
 #include "transport.h"
 
@@ -41,10 +42,13 @@ struct client_caller {
 /* A call under way. Guarded by the client's lock until taken out. */
 struct client_call {
     struct client_link live;    /* in client->live; first member */
-    struct client_link waiting; /* in client->queue while frame == NULL */
+    struct client_link waiting; /* while frame == NULL: in client->queue, or client->resting */
     struct client_frame *frame; /* NULL: it waits for one */
     size_t place;               /* in the frame */
     bool is_live;
+    bool rests; /* until rest_until_ms; then it is sent again */
+    int64_t rest_until_ms;
+    struct retry_state retry;
     int64_t deadline_ms;
     uint32_t timeout_ms;    /* as asked for */
     const struct call *row; /* NULL: unknown to this library */
@@ -76,8 +80,9 @@ struct chatstore_client {
     pthread_mutex_t lock; /* guards all below; never held while a transport or a callback runs */
     pthread_cond_t left;  /* either count below has become zero */
     bool closing;
-    struct client_link live;  /* of client_call.live */
-    struct client_link queue; /* of client_call.waiting, in order of arrival */
+    struct client_link live;    /* of client_call.live */
+    struct client_link queue;   /* of client_call.waiting, in order of arrival */
+    struct client_link resting; /* of client_call.waiting */
     size_t live_count;
     size_t joined_out;          /* frames of joined calls with the transport */
     size_t inside_count;        /* threads that still touch the client */
@@ -85,6 +90,8 @@ struct chatstore_client {
     int64_t alarm_ms;           /* for when the alarm is set; INT64_MAX: not at all */
     struct client_frame *ready; /* full, to be submitted by a thread that is in client_pump */
     struct client_frame *spare;
+
+    pthread_mutex_t alarm_lock; /* held while the transport is told; before the lock */
 };
 
 int64_t client_now_ms(void);
@@ -100,11 +107,40 @@ bool client_give_up(struct chatstore_client *client, struct client_call *call,
 /* Complete a call that is not live with a failure of ours. message goes behind the call's name. */
 void client_fail(struct client_call *call, enum chatstore_status status, const char *message);
 
-/* Complete the calls that are late; what the transport's alarm calls. arg is the client. */
-void client_expire(void *arg);
+/* What frames.c and alarm.c share. The first five: the lock is held. */
 
-/* Complete what waits in the queue: the client is closing. */
-void client_fail_queue(struct chatstore_client *client);
+/* False: it is not live, somebody else completes it. */
+bool client_take_out(struct chatstore_client *client, struct client_call *call);
+void client_put_in(struct chatstore_client *client, struct client_call *call);
+/* Into the queue or a frame of its own, for client_pump to submit. False: out of memory. */
+bool client_place(struct chatstore_client *client, struct client_call *call);
+/* Why a live call ends when its time is up. */
+enum chatstore_status client_explain_timeout(const struct chatstore_client *client,
+                                             const struct client_call *call, char *error,
+                                             size_t error_bytes);
+void client_enter_submitting(struct chatstore_client *client);
+void client_leave_submitting(struct chatstore_client *client);
+/* Submit what is to be submitted; between the two above. */
+void client_pump(struct chatstore_client *client);
+
+/* alarm.c */
+
+/* Whether the alarm has to ring earlier than it is set for: client_ring is to be called, then,
+ * without the lock, which this wants held. */
+bool client_set_alarm(struct chatstore_client *client, int64_t at_ms);
+void client_ring(struct chatstore_client *client);
+
+/* Have a call that is taken out sent again later. False: it is not to be, and still the caller's.
+ */
+bool client_rest(struct chatstore_client *client, struct client_call *call,
+                 enum retry_reason reason);
+
+/* Complete the calls that are late, send again those that have rested; what the transport's alarm
+ * calls. arg is the client. */
+void client_alarm(void *arg);
+
+/* Complete what waits and what rests: the client is closing. */
+void client_fail_waiting(struct chatstore_client *client);
 
 /* While a thread is between these, chatstore_client_close() does not free the client. */
 void client_enter(struct chatstore_client *client);
@@ -137,6 +173,16 @@ static inline void link_remove(struct client_link *link)
 {
     link->previous->next = link->next;
     link->next->previous = link->previous;
+}
+
+static inline struct client_call *client_call_of_waiting(struct client_link *link)
+{
+    return (struct client_call *)(void *)((char *)link - offsetof(struct client_call, waiting));
+}
+
+static inline struct client_call *client_call_of_live(struct client_link *link)
+{
+    return (struct client_call *)(void *)link;
 }
 
 #endif

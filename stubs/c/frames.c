@@ -14,23 +14,14 @@ enum { JOINED_BYTES_MAX = 256 * 1024 };
  * them on, so that the stack does not grow. */
 static _Thread_local struct chatstore_client *pumping;
 
-static struct client_call *call_of_waiting(struct client_link *link)
-{
-    return (struct client_call *)(void *)((char *)link - offsetof(struct client_call, waiting));
-}
-
-static struct client_call *call_of_live(struct client_link *link)
-{
-    return (struct client_call *)(void *)link;
-}
-
 /* Taking out */
 
-static bool take_out(struct chatstore_client *client, struct client_call *call)
+bool client_take_out(struct chatstore_client *client, struct client_call *call)
 {
     if (!call->is_live)
         return false;
     call->is_live = false;
+    call->rests = false;
     link_remove(&call->live);
     client->live_count--;
     if (call->frame == NULL)
@@ -40,10 +31,15 @@ static bool take_out(struct chatstore_client *client, struct client_call *call)
     return true;
 }
 
-static enum chatstore_status explain_timeout(const struct chatstore_client *client,
+enum chatstore_status client_explain_timeout(const struct chatstore_client *client,
                                              const struct client_call *call, char *error,
                                              size_t error_bytes)
 {
+    if (call->rests) {
+        snprintf(error, error_bytes, "not sent to %s once more within %u ms, after it had failed",
+                 client->url, (unsigned)call->timeout_ms);
+        return CHATSTORE_UNAVAILABLE;
+    }
     if (call->frame == NULL) {
         snprintf(error, error_bytes,
                  "not sent to %s within %u ms, as %u frames were waiting for their answers; raise "
@@ -71,8 +67,8 @@ bool client_give_up(struct chatstore_client *client, struct client_call *call,
     pthread_mutex_lock(&client->lock);
     bool is_live = call->is_live;
     if (is_live) {
-        *status_out = explain_timeout(client, call, error, error_bytes);
-        take_out(client, call);
+        *status_out = client_explain_timeout(client, call, error, error_bytes);
+        client_take_out(client, call);
     }
     pthread_mutex_unlock(&client->lock);
     return is_live;
@@ -80,10 +76,14 @@ bool client_give_up(struct chatstore_client *client, struct client_call *call,
 
 void client_fail(struct client_call *call, enum chatstore_status status, const char *message)
 {
-    char text[CLIENT_ERROR_BYTES + 128];
+    char text[CLIENT_ERROR_BYTES + 192];
+    bool is_read = call->row != NULL && call->row->access == CALL_ACCESS_READ;
+    const char *doubt = call->retry.lost_count > 0 && call->retry.count > 0 && !is_read
+                            ? "; an attempt before this one may have been carried out"
+                            : "";
     struct chatstore_outcome outcome;
 
-    snprintf(text, sizeof text, "%s: %s", call->name, message);
+    snprintf(text, sizeof text, "%s: %s%s", call->name, message, doubt);
     chatstore_outcome_init(&outcome);
     outcome.status = status;
     outcome.message = text;
@@ -169,7 +169,7 @@ static struct client_frame *take_joined(struct chatstore_client *client)
     size_t bytes = 0;
     while (!link_is_empty(&client->queue) &&
            frame->call_count < client->options.calls_per_frame_max) {
-        struct client_call *call = call_of_waiting(client->queue.next);
+        struct client_call *call = client_call_of_waiting(client->queue.next);
         if (bytes > 0 && bytes + call->body_bytes > JOINED_BYTES_MAX)
             break;
         bytes += call->body_bytes;
@@ -225,7 +225,7 @@ static void submit(struct chatstore_client *client, struct client_frame *frame, 
 }
 
 /* Submit what is to be submitted. The caller has counted itself in submitting_count. */
-static void pump(struct chatstore_client *client)
+void client_pump(struct chatstore_client *client)
 {
     struct chatstore_client *outer = pumping;
     struct client_frame *frame;
@@ -239,13 +239,13 @@ static void pump(struct chatstore_client *client)
     pumping = outer;
 }
 
-static void enter_submitting(struct chatstore_client *client)
+void client_enter_submitting(struct chatstore_client *client)
 {
     client->inside_count++;
     client->submitting_count++;
 }
 
-static void leave_submitting(struct chatstore_client *client)
+void client_leave_submitting(struct chatstore_client *client)
 {
     pthread_mutex_lock(&client->lock);
     if (--client->submitting_count == 0)
@@ -302,8 +302,9 @@ static bool may_join(const struct chatstore_client *client, const struct client_
            call->row->cost == CALL_COST_POINT;
 }
 
-static bool place(struct chatstore_client *client, struct client_call *call)
+bool client_place(struct chatstore_client *client, struct client_call *call)
 {
+    call->frame = NULL;
     if (may_join(client, call)) {
         link_append(&client->queue, &call->waiting);
     } else {
@@ -315,49 +316,37 @@ static bool place(struct chatstore_client *client, struct client_call *call)
         frame->next = client->ready;
         client->ready = frame;
     }
+    return true;
+}
+
+void client_put_in(struct chatstore_client *client, struct client_call *call)
+{
     call->is_live = true;
     link_append(&client->live, &call->live);
     client->live_count++;
-    return true;
-}
-
-/* Whether the alarm has to ring earlier than it is set for. */
-static bool set_alarm(struct chatstore_client *client, int64_t deadline_ms)
-{
-    if (client->ops->alarm == NULL || deadline_ms >= client->alarm_ms)
-        return false;
-    client->alarm_ms = deadline_ms;
-    return true;
-}
-
-static void ring_at(struct chatstore_client *client, int64_t deadline_ms)
-{
-    int64_t left_ms = deadline_ms - client_now_ms();
-
-    left_ms = left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : left_ms;
-    client->ops->alarm(client->transport, (uint32_t)left_ms);
 }
 
 void client_start(struct chatstore_client *client, struct client_call *call)
 {
     char error[CLIENT_ERROR_BYTES] = "out of memory";
-    int64_t deadline_ms = call->deadline_ms;
 
     pthread_mutex_lock(&client->lock);
     enum chatstore_status status = refuse(client, call, error, sizeof error);
-    if (status == CHATSTORE_OK && !place(client, call))
+    if (status == CHATSTORE_OK && !client_place(client, call))
         status = CHATSTORE_RESOURCE_EXHAUSTED;
-    bool alarm =
-        status == CHATSTORE_OK && !call->caller.expires_itself && set_alarm(client, deadline_ms);
-    enter_submitting(client);
+    if (status == CHATSTORE_OK)
+        client_put_in(client, call);
+    bool rings = status == CHATSTORE_OK && !call->caller.expires_itself &&
+                 client_set_alarm(client, call->deadline_ms);
+    client_enter_submitting(client);
     pthread_mutex_unlock(&client->lock);
 
     if (status != CHATSTORE_OK)
         client_fail(call, status, error);
-    if (alarm)
-        ring_at(client, deadline_ms);
-    pump(client);
-    leave_submitting(client);
+    if (rings)
+        client_ring(client);
+    client_pump(client);
+    client_leave_submitting(client);
 }
 
 /* Coming back */
@@ -385,6 +374,16 @@ static const Chatstore__V1__Result *find_result(const struct client_frame *frame
     return NULL;
 }
 
+/* A source that does not answer is named; what names none is the server's own. */
+static enum retry_reason reason_of(const struct chatstore_outcome *outcome)
+{
+    bool is_source = outcome->source[0] != '\0' || outcome->failed_source_count > 0;
+
+    if (outcome->status != CHATSTORE_UNAVAILABLE)
+        return RETRY_NEVER;
+    return is_source ? RETRY_SOURCE : RETRY_SERVER;
+}
+
 static void deliver_one(const struct client_frame *frame, size_t i,
                         const Chatstore__V1__Reply *reply, struct client_arena *arena)
 {
@@ -397,8 +396,18 @@ static void deliver_one(const struct client_frame *frame, size_t i,
         client_fail(call, CHATSTORE_INTERNAL, error);
     else if (!envelope_read_outcome(result, arena, &outcome))
         client_fail(call, CHATSTORE_RESOURCE_EXHAUSTED, "out of memory");
-    else
+    else if (!client_rest(frame->client, call, reason_of(&outcome)))
         call->caller.complete(call, &outcome, &result->payload);
+}
+
+/* The frame has no reply. One that was not sent has waited for a connection as long as it may. */
+static void deliver_failure(struct client_frame *frame, struct client_call *call,
+                            const struct chatstore_frame_result *result)
+{
+    bool is_lost = result->status == CHATSTORE_UNAVAILABLE && atomic_load(&frame->frame.sent);
+
+    if (!client_rest(frame->client, call, is_lost ? RETRY_LOST : RETRY_NEVER))
+        client_fail(call, result->status, result->message);
 }
 
 static void deliver(struct client_frame *frame, const struct chatstore_frame_result *result)
@@ -415,7 +424,7 @@ static void deliver(struct client_frame *frame, const struct chatstore_frame_res
         if (frame->calls[i] == NULL)
             continue;
         if (result->status != CHATSTORE_OK)
-            client_fail(frame->calls[i], result->status, result->message);
+            deliver_failure(frame, frame->calls[i], result);
         else
             deliver_one(frame, i, reply, &arena);
     }
@@ -432,22 +441,22 @@ static void frame_done(struct chatstore_frame *base, const struct chatstore_fram
         struct client_call *call = frame->calls[i];
         if (call == NULL)
             continue;
-        take_out(client, call);
+        client_take_out(client, call);
         frame->calls[i] = call;
     }
     if (frame->is_joined)
         client->joined_out--;
-    enter_submitting(client);
+    client_enter_submitting(client);
     pthread_mutex_unlock(&client->lock);
 
-    pump(client); /* before the calls are completed: the server need not wait for that */
+    client_pump(client); /* before the calls are completed: the server need not wait for that */
     deliver(frame, result);
 
     pthread_mutex_lock(&client->lock);
     frame->next = client->spare;
     client->spare = frame;
     pthread_mutex_unlock(&client->lock);
-    leave_submitting(client);
+    client_leave_submitting(client);
 }
 
 static struct client_frame *frame_new(struct chatstore_client *client)
@@ -461,73 +470,4 @@ static struct client_frame *frame_new(struct chatstore_client *client)
     frame->frame.done = frame_done;
     frame->calls = (struct client_call **)(void *)(frame + 1);
     return frame;
-}
-
-/* Ending by time, and at the end */
-
-/* Take out the first call that is late and does not look after itself; earliest_out: of the rest.
- */
-static struct client_call *take_late(struct chatstore_client *client, int64_t now_ms,
-                                     int64_t *earliest_out)
-{
-    *earliest_out = INT64_MAX;
-    for (struct client_link *at = client->live.next; at != &client->live; at = at->next) {
-        struct client_call *call = call_of_live(at);
-        if (call->caller.expires_itself)
-            continue;
-        if (call->deadline_ms <= now_ms)
-            return call;
-        if (call->deadline_ms < *earliest_out)
-            *earliest_out = call->deadline_ms;
-    }
-    return NULL;
-}
-
-/* Complete one late call; false: there is none, and the alarm is set for the next. */
-static bool expire_one(struct chatstore_client *client)
-{
-    char error[CLIENT_ERROR_BYTES];
-    enum chatstore_status status = CHATSTORE_OK;
-    int64_t earliest_ms;
-    bool alarm = false;
-
-    pthread_mutex_lock(&client->lock);
-    struct client_call *call = take_late(client, client_now_ms(), &earliest_ms);
-    if (call != NULL) {
-        status = explain_timeout(client, call, error, sizeof error);
-        take_out(client, call);
-    } else {
-        client->alarm_ms = INT64_MAX;
-        alarm = !client->closing && earliest_ms != INT64_MAX && set_alarm(client, earliest_ms);
-    }
-    pthread_mutex_unlock(&client->lock);
-    if (call != NULL)
-        client_fail(call, status, error);
-    if (alarm)
-        ring_at(client, earliest_ms);
-    return call != NULL;
-}
-
-void client_expire(void *arg)
-{
-    while (expire_one(arg))
-        ;
-}
-
-void client_fail_queue(struct chatstore_client *client)
-{
-    bool is_empty = false;
-
-    while (!is_empty) {
-        struct client_call *call = NULL;
-        pthread_mutex_lock(&client->lock);
-        is_empty = link_is_empty(&client->queue);
-        if (!is_empty) {
-            call = call_of_waiting(client->queue.next);
-            take_out(client, call);
-        }
-        pthread_mutex_unlock(&client->lock);
-        if (call != NULL)
-            client_fail(call, CHATSTORE_UNAVAILABLE, "the client was closed before it was sent");
-    }
 }

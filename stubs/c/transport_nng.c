@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { RECONNECT_MS_MIN = 100, RECONNECT_MS_MAX = 5000, TEXT_BYTES = 512 };
+enum { RECONNECT_MS_MIN = 100, RECONNECT_MS_MAX = 1000, TEXT_BYTES = 512 };
 
 struct nng_transport;
 

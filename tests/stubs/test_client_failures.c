@@ -189,7 +189,8 @@ static void a_lost_connection_ends_the_call_and_heals(void **state)
 {
     const char *url = fake_url();
     struct fake_server *server = fake_server_start(url, fixture_answer, NULL);
-    struct chatstore_client *client = fixture_open(url, NULL);
+    struct chatstore_client_options options = {.no_retry = true};
+    struct chatstore_client *client = fixture_open(url, &options);
     struct fixture_tally tally;
     int64_t start_ms = fixture_now_ms();
 

@@ -24,6 +24,15 @@
  * enough. Calls made at the same time share frames by themselves. After fork() the child must open
  * a client of its own; calls on its parent's fail with FAILED_PRECONDITION.
  *
+ * Retries. A call whose connection is lost before its answer comes, or to which the server says
+ * that it is UNAVAILABLE, is sent again until its time is up, after 20 ms, then twice as long each
+ * time up to 1 s, more or less at random; a write with the same request_id, by which the server
+ * does it once. So a server may be restarted under its callers. One that a *source* refuses with
+ * UNAVAILABLE is sent again for source_retry_ms only, and one that has lost its connection ten
+ * times not any more (its answer may be what the connection breaks of). Nothing is sent again after
+ * DEADLINE_EXCEEDED, over connect_timeout_ms, with no_retry, and with "embedded:", where there is
+ * no connection to lose.
+ *
  * Strings are UTF-8 and end in NUL. */
 #ifndef CHATSTORE_CHATSTORE_H
 #define CHATSTORE_CHATSTORE_H
@@ -52,7 +61,8 @@ enum chatstore_status {
     CHATSTORE_ABORTED = 10,
     CHATSTORE_UNIMPLEMENTED = 12,
     CHATSTORE_INTERNAL = 13,
-    CHATSTORE_UNAVAILABLE = 14, /* server or source cannot be reached */
+    CHATSTORE_UNAVAILABLE =
+        14, /* server or source cannot be reached; a write may be done even so */
     CHATSTORE_DATA_LOSS = 15,
     CHATSTORE_UNAUTHENTICATED = 16
 };
@@ -73,6 +83,8 @@ struct chatstore_client_options {
     size_t request_bytes_max;      /* of a frame; the server has a limit too. 0: 4 MiB */
     size_t reply_bytes_max;        /* of a frame. 0: 64 MiB */
     bool no_join;                  /* a frame for each call */
+    bool no_retry;                 /* each call is sent once */
+    uint32_t source_retry_ms;      /* how long a source that is down is asked again. 0: 2,000 */
     uint64_t reserved[8];          /* zero */
 };
 
