@@ -139,8 +139,8 @@ def make_calls(number):
     def user(db):
         assert db.getChatUser(CHAT, 7)["username"] == "@user7"
 
-    return [("getChatUser", 500, user), ("saveChatMessage", 50, save),
-            ("getChatMessagesSince(limit=100)", 20, newest)]
+    return [("getChatUser", 100, user), ("saveChatMessage", 10, save),
+            ("getChatMessagesSince(limit=100)", 5, newest)]
 
 
 def run(ways, rounds):
@@ -169,7 +169,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="chatstored; without it the socket is not measured")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--folder", help="where to put the files; default: a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:

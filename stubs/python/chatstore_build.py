@@ -64,7 +64,8 @@ def put_together(build_dir):
             "`pip install ./stubs/python` in there")
     if not os.path.exists(os.path.join(build_dir, "CMakeCache.txt")):
         options = [] if is_pure() else [f"-DCHATSTORE_PYTHON_NATIVE={sys.executable}"]
-        run("cmake", "-S", SOURCE_DIR, "-B", build_dir, "-DBUILD_TESTING=OFF", *options)
+        run("cmake", "-S", SOURCE_DIR, "-B", build_dir, "-G", "Ninja", "-DBUILD_TESTING=OFF",
+            *options)
     run("cmake", "--build", build_dir, "--target", "chatstore_python")
     return os.path.join(build_dir, "python", NAME)
 
@@ -86,15 +87,21 @@ def record_line(name, data):
     return f"{name},sha256={digest},{len(data)}\n"
 
 
+def info_files():
+    """(name, bytes) of what is known before anything is built."""
+    info = f"{NAME}-{version()}.dist-info"
+    yield f"{info}/METADATA", METADATA.format(name=NAME, version=version()).encode()
+    yield f"{info}/WHEEL", (f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: "
+                            f"{'true' if is_pure() else 'false'}\nTag: {tag()}\n").encode()
+
+
 def write_wheel(path, files):
     info = f"{NAME}-{version()}.dist-info"
     files = dict(files)
     if not is_pure() and not any(name.startswith(f"{NAME}/_native") for name in files):
         raise SystemExit(f"the build has no chatstore._native for {sys.executable}: it was made for "
                          "another Python (CHATSTORE_PYTHON_NATIVE)")
-    files[f"{info}/METADATA"] = METADATA.format(name=NAME, version=version()).encode()
-    files[f"{info}/WHEEL"] = (f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: "
-                              f"{'true' if is_pure() else 'false'}\nTag: {tag()}\n").encode()
+    files.update(info_files())
     record = "".join(record_line(name, data) for name, data in files.items())
     files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
@@ -110,6 +117,16 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         folder = put_together(os.path.abspath(build_dir) if build_dir else temporary)
         write_wheel(os.path.join(wheel_directory, name), package_files(folder))
     return name
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    """Hook of PEP 517; without it pip would build the wheel twice."""
+    for name, data in info_files():
+        path = os.path.join(metadata_directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+    return os.path.dirname(name)
 
 
 def build_sdist(sdist_directory, config_settings=None):
