@@ -38,6 +38,8 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
   #failures = 0;
   #answered = 0;
   #isUnknown = false;
+  /** Why the last connection could not be made, as the end of a text. */
+  #reason = "";
 
   /** Throws ChatstoreError for a request that cannot be sent. */
   constructor(
@@ -60,7 +62,7 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
     this.#payload = this.#encode(request);
     if (this.#payload.length > limits.requestBytesMax) {
       const text = `the request has ${this.#payload.length} bytes; at most`;
-      throw this.#error("RESOURCE_EXHAUSTED", `${text} ${limits.requestBytesMax} are sent`);
+      throw this.#error("RESOURCE_EXHAUSTED", `${text} ${limits.requestBytesMax} are sent (requestBytesMax)`);
     }
   }
 
@@ -98,6 +100,7 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
   failed(error: unknown): number {
     if (error instanceof Lost) {
       this.#isUnknown ||= error.sent;
+      this.#reason = `; before that: ${error.message}`;
     } else if (error instanceof ChatstoreError && error.status === "UNAVAILABLE") {
       this.#answered += 1;
     } else {
@@ -111,11 +114,11 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
     return delayMs;
   }
 
-  /** The error of a try that got no result in time. */
-  tooLate(isSent: boolean): ChatstoreError {
+  /** The error of a try that got no result in time from the server at this URL. */
+  tooLate(isSent: boolean, url: string): ChatstoreError {
     return isSent || this.#isUnknown
       ? this.#error("DEADLINE_EXCEEDED", `no reply in time; ${UNKNOWN_OUTCOME}`)
-      : this.#error("UNAVAILABLE", "no connection in time");
+      : this.#error("UNAVAILABLE", `no connection to ${url} in time${this.#reason}`);
   }
 
   #lastError(error: Error): ChatstoreError {

@@ -22,6 +22,8 @@ export abstract class BaseClient extends Calls {
   readonly #frames: Frames;
   readonly #limits: Limits;
   #inFlight = 0;
+  /** The server's address. */
+  abstract readonly url: string;
 
   constructor(options: ClientOptions) {
     super();
@@ -86,7 +88,7 @@ export abstract class BaseClient extends Calls {
     const one = attempt.nextTry();
     const abort = (): void => one.settle(abortError(signal));
     const timer = setTimeout(
-      () => one.settle(attempt.tooLate(one.isSent)),
+      () => one.settle(attempt.tooLate(one.isSent, this.url)),
       Math.min(attempt.remainingMs(), TIMER_MS_MAX),
     );
     signal?.addEventListener("abort", abort);

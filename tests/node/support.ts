@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import * as net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import type { TestContext } from "node:test";
+import { ChatstoreError, Client, type StatusName } from "chatstore";
+
+export type Scheme = "ipc" | "tcp" | "ws";
+export const SCHEMES: readonly Scheme[] = ["ipc", "tcp", "ws"];
+
+/** A variable that ctest sets. */
+export function environment(name: string): string {
+  const value = process.env[name];
+  assert(value, `${name} is not set: run these tests with ctest`);
+  return value;
+}
+
+/** A file of tests/vectors. */
+export function readVectors<T>(name: string): T[] {
+  const file = path.join(environment("CHATSTORE_SOURCE_DIR"), "tests/vectors", name);
+  return JSON.parse(readFileSync(file, "utf8")) as T[];
+}
+
+/** A folder that goes with the test. */
+export function makeFolder(t: TestContext): string {
+  const folder = mkdtempSync(path.join(tmpdir(), "chatstore-node-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export async function freePort(): Promise<number> {
+  const listener = net.createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as net.AddressInfo;
+  listener.close();
+  await once(listener, "close");
+  return port;
+}
+
+/** A chatstored on a unix socket, TCP and a WebSocket, on the same addresses at each start. */
+export class Server {
+  readonly urls: Record<Scheme, string>;
+  readonly #folder: string;
+  readonly #options: string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(folder: string, options: string[], wsPort: number) {
+    this.#folder = folder;
+    this.#options = options;
+    this.urls = {
+      ipc: `ipc://${folder}/s.sock`,
+      tcp: "tcp://127.0.0.1:0",
+      ws: `ws://127.0.0.1:${wsPort}/chat`,
+    };
+  }
+
+  /** Runs one with these options until the test ends. */
+  static async run(t: TestContext, folder: string, ...options: string[]): Promise<Server> {
+    const server = new Server(folder, options, await freePort());
+    t.after(() => server.stop());
+    await server.start();
+    return server;
+  }
+
+  async start(): Promise<void> {
+    const listen = Object.values(this.urls).flatMap((url) => ["--listen", url]);
+    const program = path.join(environment("CHATSTORE_BINARY_DIR"), "service/chatstored");
+    const child = spawn(program, [...this.#options, ...listen], {
+      cwd: this.#folder,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#process = child;
+    const said: string[] = [];
+    let missing = SCHEMES.length;
+    for await (const line of createInterface({ input: child.stderr })) {
+      said.push(line);
+      const url = /listening on (.*)/.exec(line)?.[1];
+      if (url) {
+        this.urls[url.slice(0, url.indexOf(":")) as Scheme] = url;
+        missing -= 1;
+      }
+      if (missing === 0) {
+        break;
+      }
+    }
+    assert.equal(missing, 0, `chatstored ended: ${said.join("\n")}`);
+    child.stderr.resume();
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child && child.exitCode === null && child.signalCode === null) {
+      child.kill(signal);
+      await once(child, "exit");
+    }
+  }
+}
+
+const CONFIGURATION = `
+[database]
+default = "main"
+sources = {
+    main = { path = "main.db" },
+    archive = { path = "archive.db", readonly = true },
+    broken = { path = "missing.db", readonly = true },
+}
+chatMapping = { -3000 = "archive" }
+`;
+
+/**
+ * A server with a writable source, a readonly one and one that is down. Chat -3000 is in the
+ * archive, chat -100 in both.
+ */
+export async function startCluster(t: TestContext): Promise<Server> {
+  const folder = makeFolder(t);
+  const old = await Server.run(t, folder, "--db", "archive.db");
+  const client = open(t, old.urls.ipc);
+  for (const chatId of [-3000n, -100n]) {
+    await client.updateChatInfo({ chatId, type: "group" });
+    await client.updateChatUser({ chatId, userId: 7n, username: "@ann", fullName: "Ann" });
+  }
+  await old.stop();
+  writeFileSync(path.join(folder, "chatstore.toml"), CONFIGURATION);
+  return Server.run(t, folder, "--config", "chatstore.toml");
+}
+
+/** A client that is closed when the test ends. */
+export function open(t: TestContext, ...options: ConstructorParameters<typeof Client>): Client {
+  const client = new Client(...options);
+  t.after(() => client.close());
+  return client;
+}
+
+/** The error of a call that must fail with this status and text. */
+export async function failure(
+  call: Promise<unknown>,
+  status: StatusName,
+  text = "",
+): Promise<ChatstoreError> {
+  const error = await call.then(
+    (response) => assert.fail(`the call answered ${String(response)}`),
+    (reason: unknown) => reason,
+  );
+  assert(error instanceof ChatstoreError, String(error));
+  assert.equal(error.status, status, error.message);
+  assert(error.message.includes(text), `"${error.message}" lacks "${text}"`);
+  return error;
+}
+
+export async function spamCount(client: Client, token: string): Promise<bigint | undefined> {
+  const { tokens } = await client.getTokenStats({ tokens: [token] });
+  return tokens[0]?.spamCount;
+}
