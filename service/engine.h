@@ -81,6 +81,8 @@ void engine_close(struct engine *engine);
 typedef void (*frame_done_fn)(struct frame *frame, void *arg);
 struct frame *frame_new(struct engine *engine, frame_done_fn done);
 void frame_free(struct frame *frame);
+/* The frame is the server's own and not a client's: it needs no token. Before its first run. */
+void frame_set_own(struct frame *frame);
 
 /* Run the request. The bytes must stay until done, which gets arg. Never blocks. */
 void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg);

@@ -58,6 +58,7 @@ struct frame {
     void *done_arg;
     const struct config_client *client; /* of the snapshot; NULL: it may do everything */
     char client_name[CONFIG_CLIENT_NAME_BYTES_MAX + 1]; /* of a frame without its snapshot */
+    bool is_own;                                        /* not a client's */
     bool is_unknown;                                    /* its token is nobody's */
     struct arena arena;
     struct call_run *runs;

@@ -17,6 +17,7 @@ enum {
     ARENA_PER_BYTE = 16,         /* decoded messages are larger than their bytes */
     ARENA_BYTES_MAX = 64 << 20,
     REQUEST_ID_BYTES_MAX = 64,
+    SHORT_ROWS_MAX = 100,
 };
 
 /* ---- One call ---- */
@@ -60,11 +61,21 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->status.text[0] = '\0';
 }
 
+/* Whether a read is worth a try on the thread that received it: a point read, or a list of few
+ * rows, which an index may give at once. One that turns out to be long is given to the readers. */
+static bool is_short(const struct call_run *run)
+{
+    if (run->call->cost == CALL_COST_POINT)
+        return true;
+    int64_t limit = call_row_limit(run->call, run->request);
+    return limit > 0 && limit <= SHORT_ROWS_MAX;
+}
+
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
     run_init_job(run, &run->job, &run->answer, job_done);
-    bool now = run->call->access == CALL_ACCESS_READ && run->call->cost == CALL_COST_POINT;
+    bool now = run->call->access == CALL_ACCESS_READ && is_short(run);
     if (now && snapshot_read_now(snapshot, run->route.first, &run->job, hold))
         job_done(&run->job);
     else
@@ -238,6 +249,11 @@ void run_finish(struct call_run *run)
         frame_finish(frame);
 }
 
+void frame_set_own(struct frame *frame)
+{
+    frame->is_own = true;
+}
+
 bool frame_is_unknown(const struct frame *frame)
 {
     return frame->is_unknown;
@@ -260,6 +276,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->done = done;
     frame->client = NULL;
     frame->client_name[0] = '\0';
+    frame->is_own = false;
     frame->is_unknown = false;
     frame->runs = NULL;
     frame->run_count = 0;

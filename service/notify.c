@@ -12,11 +12,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STATE_BYTES_MAX = 1024, LINE_BYTES_MAX = 1400 };
+enum { STATE_BYTES_MAX = 1024, LINE_BYTES_MAX = 1400, SEND_S_MAX = 1 };
 
 /* The address that $NOTIFY_SOCKET names, a path or "@NAME" for an abstract one; its length, 0: it
  * names none. */
@@ -45,6 +46,8 @@ void notify_send(const char *format, ...)
     vsnprintf(state, sizeof state, format, args);
     va_end(args);
     int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct timeval wait = {.tv_sec = SEND_S_MAX}; /* for one who does not read */
+    setsockopt(socket_fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
     if (socket_fd < 0 || sendto(socket_fd, state, strlen(state), MSG_NOSIGNAL,
                                 (struct sockaddr *)&address, address_bytes) < 0) {
         static struct log_limit limit = {.burst = 1};

@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* Send one state, as in "READY=1" or several lines of such; any thread, never waits for long. */
+/* Send one state, as in "READY=1" or several lines of such; any thread, waits for
+ * a second at most. */
 __attribute__((format(printf, 1, 2))) void notify_send(const char *format, ...);
 
 /* "RELOADING=1" with the time that goes with it; READY=1 ends it. */

@@ -83,6 +83,8 @@ int watchdog_start(struct engine *engine, unsigned period_ms, struct watchdog **
     sem_init(&watchdog->stop, 0, 0);
     encode_ping(watchdog);
     watchdog->frame = frame_new(engine, ping_answered);
+    if (watchdog->frame)
+        frame_set_own(watchdog->frame);
     int error =
         watchdog->frame ? pthread_create(&watchdog->thread, NULL, watchdog_main, watchdog) : ENOMEM;
     if (error == 0) {

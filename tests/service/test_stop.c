@@ -250,6 +250,28 @@ static void the_watchdog_hears_of_an_engine_that_answers(void **state)
     unsetenv("WATCHDOG_PID");
 }
 
+static void the_watchdog_needs_no_token(void **state)
+{
+    struct ground *ground = *state;
+    struct supervisor supervisor;
+    char text[1024];
+    setenv("WATCHDOG_USEC", "20000", 1);
+    supervisor_open(&supervisor, ground, false);
+    ground_configure(ground, "[[service.clients]]\nname = \"bot\"\nread = [\"one\"]\n"
+                             "token-hash = \"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755"
+                             "b6cddfaf10ace3c6ef\"\n"
+                             "[database.sources]\none = { path = \"one.db\" }\n");
+    ground_serve(ground);
+    ground_call(ground, "Ping", "{}", CHATSTORE_UNAUTHENTICATED, "token");
+    next_message(&supervisor, text, sizeof text); /* READY=1; then the watchdog's */
+    for (int i = 0; i < 3; i++)
+        assert_true(recv(supervisor.socket, text, sizeof text, 0) > 0);
+    usleep(300000); /* it does not read, and the server ends all the same */
+    ground_stop(ground);
+    supervisor_close(&supervisor);
+    unsetenv("WATCHDOG_USEC");
+}
+
 static void the_journal_gets_priorities_and_no_times(void **state)
 {
     struct ground *ground = *state;
@@ -279,6 +301,7 @@ int main(void)
         CLAIM(a_supervisor_at_an_abstract_name_is_told),
         CLAIM(a_server_that_does_not_start_is_never_ready),
         CLAIM(the_watchdog_hears_of_an_engine_that_answers),
+        CLAIM(the_watchdog_needs_no_token),
         CLAIM(the_journal_gets_priorities_and_no_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
