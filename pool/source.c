@@ -137,8 +137,9 @@ void source_fail(struct source *source, uint64_t generation, const struct status
         source_fail_jobs(&refused, &answer);
 }
 
-/* Open the first connection, which brings a writable file to the current schema. False with the
- * reason. */
+/* Open the first connection: the writer, which brings the file to the current schema (readers are
+ * opened when they are wanted), or a reader of a source that is only read. False with the reason.
+ */
 static bool open_first(struct source *source, struct connection **reader_out, struct status *why)
 {
     *reader_out = NULL;
@@ -156,9 +157,10 @@ static bool open_first(struct source *source, struct connection **reader_out, st
             source->writer = NULL;
         }
     }
+    if (source->writer)
+        return true;
     *reader_out = source->ops->connect(source, CONNECTION_READER, why);
-    if (*reader_out && !source->writer &&
-        !source->ops->prepare(*reader_out, CONNECTION_READER, why)) {
+    if (*reader_out && !source->ops->prepare(*reader_out, CONNECTION_READER, why)) {
         source->ops->disconnect(*reader_out);
         *reader_out = NULL;
     }
@@ -185,13 +187,15 @@ static void open_task_run(struct task *task)
     pthread_mutex_lock(&source->lock);
     source->opening = false;
     if (opened) {
-        reader->generation = source->generation;
         if (source->writer)
             source->writer->generation = source->generation;
-        reader->next = source->idle;
-        source->idle = reader;
-        source->readers_open++;
-        source->counters.opened++;
+        if (reader) {
+            reader->generation = source->generation;
+            reader->next = source->idle;
+            source->idle = reader;
+            source->readers_open++;
+            source->counters.opened++;
+        }
         set_state(source, SOURCE_UP, NULL);
         if (!source->health_posted && !source->closing) {
             source->health_posted = true;

@@ -33,3 +33,15 @@ const struct call *call_find_by_name(const char *name)
             return &call_table[i];
     return NULL;
 }
+
+int64_t call_row_limit(const struct call *call, const ProtobufCMessage *request)
+{
+    if (!call->limit)
+        return -1;
+    int32_t limit = *(const int32_t *)((const char *)request + call->limit->offset);
+    for (size_t i = 0; limit == 0 && i < call->rule_count; i++) {
+        if (call->rules[i].field == call->limit && call->rules[i].has_default)
+            return call->rules[i].default_integer;
+    }
+    return limit;
+}

@@ -67,4 +67,7 @@ const struct call *call_find(const char *method);
  * none. */
 const struct call *call_find_by_name(const char *name);
 
+/* The rows that a request asks for at most: its limit or that one's default; negative: no limit. */
+int64_t call_row_limit(const struct call *call, const ProtobufCMessage *request);
+
 #endif

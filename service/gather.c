@@ -222,20 +222,6 @@ static void note_sources(struct gather *gather)
     }
 }
 
-/* The limit of the request, or its default; negative: none. */
-static int64_t row_limit(const struct call_run *run)
-{
-    const struct call *call = run->call;
-    if (!call->limit)
-        return -1;
-    int32_t limit = *(const int32_t *)((const char *)run->request + call->limit->offset);
-    for (size_t i = 0; limit == 0 && i < call->rule_count; i++) {
-        if (call->rules[i].field == call->limit && call->rules[i].has_default)
-            return call->rules[i].default_integer;
-    }
-    return limit;
-}
-
 static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *arena,
                             struct merge_source *source)
 {
@@ -292,7 +278,8 @@ static bool merge_parts(struct gather *gather)
     bool one_row = is_one_row(run->call);
     struct merge_input input = {.sources = sources,
                                 .source_count = gather->part_count,
-                                .row_count_max = one_row ? 1 : row_limit(run),
+                                .row_count_max =
+                                    one_row ? 1 : call_row_limit(run->call, run->request),
                                 .first_source_only = one_row};
     struct merge_output output;
     merged = merged && merge_rows(&input, allocator, &output);
