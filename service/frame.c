@@ -18,7 +18,6 @@ enum {
     ARENA_BYTES_MAX = 64 << 20,
     REQUEST_ID_BYTES_MAX = 64,
     SHORT_ROWS_MAX = 100,
-    SHORT_ROWS_MAX = 100,
 };
 
 /* ---- One call ---- */
@@ -60,16 +59,6 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->done = done;
     job->status.code = STATUS_OK;
     job->status.text[0] = '\0';
-}
-
-/* Whether a read is worth a try on the thread that received it: a point read, or a list of few
- * rows, which an index may give at once. One that turns out to be long is given to the readers. */
-static bool is_short(const struct call_run *run)
-{
-    if (run->call->cost == CALL_COST_POINT)
-        return true;
-    int64_t limit = call_row_limit(run->call, run->request);
-    return limit > 0 && limit <= SHORT_ROWS_MAX;
 }
 
 /* Whether a read is worth a try on the thread that received it: a point read, or a list of few
