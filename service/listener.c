@@ -1,10 +1,13 @@
 #include "listener.h"
 
+#include "listener_addresses.h"
+#include "pipes.h"
+
+#include "pool/clock.h"
 #include "pool/log.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
@@ -12,16 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     SPARE_FRAMES_MAX = 128, /* frames kept for the next requests; more are freed */
     EXTRA_EXCHANGES =
         64, /* beyond the calls admitted, so that one too many is answered, not left unread */
     EXCHANGES_MAX = 4096,
-    SOCKET_MODE = 0660,
+    UNKNOWN_TOKENS_MAX = 5, /* from one connection; then it is closed */
+    LOOK_MS_MAX = 5000,     /* how often silent connections are looked for */
+    CLOSE_AT_ONCE_MAX = 64,
 };
 
 /* One request at a time: received, run, answered, and then the next. */
@@ -30,23 +32,19 @@ struct exchange {
     nng_ctx context;
     nng_aio *aio;
     nng_msg *request;
+    bool is_unknown;     /* its token was nobody's */
     struct frame *frame; /* borrowed from the listener's spare ones while a request is worked on */
     _Atomic enum exchange_state { RECEIVING, WORKING, SENDING } state;
-};
-
-/* A lock file beside a unix socket: a second server on the same path must not touch the first one's
- * socket. */
-struct path_lock {
-    int file;
-    char path[256];
 };
 
 struct listener {
     struct engine *engine;
     nng_socket socket;
     nng_duration reply_send_ms;
-    struct path_lock *locks;
-    size_t lock_count;
+    struct addresses *addresses;
+    struct pipes *pipes;
+    int64_t idle_ms;
+    nng_aio *look_aio;
     struct exchange *exchanges;
     size_t exchange_count;
     atomic_bool stopping; /* no more requests are taken */
@@ -87,6 +85,44 @@ static void give_frame(struct listener *listener, struct frame *frame)
     frame_free(frame);
 }
 
+/* ---- Who is at the other end ---- */
+
+static int pipe_of(const struct exchange *exchange)
+{
+    return nng_pipe_id(nng_msg_get_pipe(exchange->request));
+}
+
+static bool name_address(nng_pipe pipe, char *text, size_t bytes)
+{
+    nng_sockaddr address;
+    char host[INET6_ADDRSTRLEN] = "";
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
+        return false;
+    if (address.s_family == NNG_AF_INET &&
+        inet_ntop(AF_INET, &address.s_in.sa_addr, host, sizeof host))
+        snprintf(text, bytes, "%s:%u", host, ntohs(address.s_in.sa_port));
+    else if (address.s_family == NNG_AF_INET6 &&
+             inet_ntop(AF_INET6, address.s_in6.sa_addr, host, sizeof host))
+        snprintf(text, bytes, "[%s]:%u", host, ntohs(address.s_in6.sa_port));
+    return host[0] != '\0';
+}
+
+/* The engine's namer: of an exchange with a request. */
+static void name_peer(void *arg, char *text, size_t bytes)
+{
+    const struct exchange *exchange = arg;
+    nng_pipe pipe = nng_msg_get_pipe(exchange->request);
+    uint64_t user, process;
+    if (name_address(pipe, text, bytes))
+        return;
+    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &user) == 0 &&
+        nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &process) == 0)
+        snprintf(text, bytes, "unix uid=%llu pid=%llu", (unsigned long long)user,
+                 (unsigned long long)process);
+    else
+        snprintf(text, bytes, "%s", "gone");
+}
+
 /* ---- One request after the other ---- */
 
 /* An exchange has stopped, or a thread has sent a reply off: it uses no context any more. */
@@ -115,6 +151,7 @@ static void exchange_done(struct frame *frame, void *arg)
     struct listener *listener = exchange->listener;
     nng_msg *reply;
     exchange->frame = frame;
+    exchange->is_unknown = frame_is_unknown(frame);
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
@@ -140,20 +177,38 @@ static void exchange_received(struct exchange *exchange)
 {
     exchange->request = nng_aio_get_msg(exchange->aio);
     exchange->state = WORKING;
+    pipes_begin(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
     struct frame *frame = take_frame(exchange->listener);
     if (frame) {
         frame_run(frame, nng_msg_body(exchange->request), nng_msg_len(exchange->request), exchange);
         return;
     }
     log_line(LOG_ERROR, "no memory for a request: the connection is closed");
+    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
     nng_pipe_close(nng_msg_get_pipe(exchange->request));
     nng_msg_free(exchange->request);
     listener_leave(exchange->listener);
     exchange_receive(exchange);
 }
 
+/* Who tries tokens has to connect for every few of them. */
+static void note_answered(struct exchange *exchange)
+{
+    static struct log_limit limit = {.burst = 1};
+    struct pipes *pipes = exchange->listener->pipes;
+    pipes_end(pipes, pipe_of(exchange), clock_now_ms());
+    if (!exchange->is_unknown || pipes_count_unknown(pipes, pipe_of(exchange)) < UNKNOWN_TOKENS_MAX)
+        return;
+    char peer[128];
+    name_peer(exchange, peer, sizeof peer);
+    log_limited(&limit, LOG_WARN, "%s sent %d frames with tokens that nobody has: it is closed",
+                peer, UNKNOWN_TOKENS_MAX);
+    nng_pipe_close(nng_msg_get_pipe(exchange->request));
+}
+
 static void exchange_sent(struct exchange *exchange, int error)
 {
+    note_answered(exchange);
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(exchange->aio)); /* still ours */
         if (error == NNG_ETIMEDOUT) {
@@ -189,71 +244,65 @@ static void exchange_cb(void *arg)
         exchange_receive(exchange);
 }
 
-/* ---- Listening ---- */
+/* ---- Connections ---- */
 
-static bool is_ipc(const char *url)
+static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-    return strncmp(url, "ipc://", 6) == 0;
-}
-
-/* The folder of the default socket may be missing after a boot. */
-static void make_folder(const char *path)
-{
-    char folder[256];
-    const char *slash = strrchr(path, '/');
-    if (slash && slash != path && (size_t)(slash - path) < sizeof folder) {
-        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-        mkdir(folder, 0750);
-    }
-}
-
-static int lock_path(struct path_lock *lock, const char *path, char *error, size_t error_bytes)
-{
-    make_folder(path);
-    snprintf(lock->path, sizeof lock->path, "%s.lock", path);
-    lock->file = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock->file >= 0 && flock(lock->file, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    int failure = errno;
-    if (failure == EWOULDBLOCK)
-        snprintf(error, error_bytes, "ipc://%s: another chatstored listens there", path);
-    else
-        snprintf(error, error_bytes, "ipc://%s: its lock file %s: %s", path, lock->path,
-                 strerror(failure));
-    if (lock->file >= 0)
-        close(lock->file);
-    lock->file = -1;
-    return failure;
-}
-
-static int listen_on(struct listener *listener, const char *url, char *error, size_t error_bytes)
-{
-    nng_listener nng;
-    int failure = nng_listener_create(&nng, listener->socket, url);
-    if (failure == 0 && is_ipc(url)) {
-        nng_listener_set_int(nng, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
-        mode_t mask = umask(0777 & ~SOCKET_MODE);
-        failure = nng_listener_start(nng, 0);
-        umask(mask);
-    } else if (failure == 0) {
-        failure = nng_listener_start(nng, 0);
-    }
-    if (failure != 0) {
-        snprintf(error, error_bytes, "cannot listen on %s: %s", url, nng_strerror(failure));
-        return EADDRNOTAVAIL;
-    }
+    static struct log_limit limit = {.burst = 1};
+    struct listener *listener = arg;
     nng_sockaddr address;
-    uint16_t port = 0;
-    if (nng_listener_get_addr(nng, NNG_OPT_LOCADDR, &address) == 0 &&
-        address.s_family == NNG_AF_INET)
-        port = ntohs(address.s_in.sa_port);
-    const char *end = strrchr(url, ':');
-    if (port != 0 && end && strncmp(end, ":0", 2) == 0 && (end[2] == '\0' || end[2] == '/'))
-        log_line(LOG_INFO, "listening on %.*s:%u%s", (int)(end - url), url, port, end + 2);
-    else
-        log_line(LOG_INFO, "listening on %s", url);
+    (void)event;
+    bool is_network =
+        nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0 || address.s_family != NNG_AF_IPC;
+    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, clock_now_ms()))
+        return;
+    log_limited(&limit, LOG_WARN, "a connection is closed at once: there are %zu (connections_max)",
+                pipes_count(listener->pipes));
+    nng_pipe_close(pipe);
+}
+
+static void pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    struct listener *listener = arg;
+    (void)event;
+    pipes_remove(listener->pipes, nng_pipe_id(pipe));
+}
+
+static void look_later(struct listener *listener)
+{
+    int64_t wait_ms = listener->idle_ms / 4;
+    nng_sleep_aio(wait_ms < LOOK_MS_MAX ? (nng_duration)wait_ms : LOOK_MS_MAX, listener->look_aio);
+}
+
+/* A peer that is gone without a word, over TLS also one that was killed, would be kept for good. */
+static void look_for_silent(void *arg)
+{
+    struct listener *listener = arg;
+    int ids[CLOSE_AT_ONCE_MAX];
+    if (nng_aio_result(listener->look_aio) != 0)
+        return;
+    size_t count = pipes_list_silent(listener->pipes, clock_now_ms() - listener->idle_ms, ids,
+                                     CLOSE_AT_ONCE_MAX);
+    for (size_t i = 0; i < count; i++)
+        nng_pipe_close((nng_pipe){.id = (uint32_t)ids[i]});
+    if (count > 0)
+        log_line(LOG_DEBUG, "%zu silent connections are closed (idle_ms)", count);
+    look_later(listener);
+}
+
+static int watch_pipes(struct listener *listener, const struct config_limits *limits)
+{
+    listener->idle_ms = limits->idle_ms;
+    listener->pipes = pipes_new(limits->connections_max);
+    if (!listener->pipes || nng_aio_alloc(&listener->look_aio, look_for_silent, listener) != 0 ||
+        nng_pipe_notify(listener->socket, NNG_PIPE_EV_ADD_PRE, pipe_added, listener) != 0 ||
+        nng_pipe_notify(listener->socket, NNG_PIPE_EV_REM_POST, pipe_removed, listener) != 0)
+        return ENOMEM;
+    look_later(listener);
     return 0;
 }
+
+/* ---- Its life ---- */
 
 static int start_exchanges(struct listener *listener, size_t count)
 {
@@ -276,29 +325,11 @@ static int start_exchanges(struct listener *listener, size_t count)
     return 0;
 }
 
-static int listen_on_all(struct listener *listener, const char *const *urls, size_t url_count,
-                         char *error, size_t error_bytes)
-{
-    int failure = 0;
-    listener->locks = calloc(url_count, sizeof *listener->locks);
-    if (!listener->locks)
-        return ENOMEM;
-    for (size_t i = 0; i < url_count && failure == 0; i++) {
-        if (!is_ipc(urls[i]))
-            continue;
-        failure =
-            lock_path(&listener->locks[listener->lock_count], urls[i] + 6, error, error_bytes);
-        listener->lock_count += failure == 0;
-    }
-    for (size_t i = 0; i < url_count && failure == 0; i++)
-        failure = listen_on(listener, urls[i], error, error_bytes);
-    return failure;
-}
-
 int listener_start(struct engine *engine, const char *const *urls, size_t url_count,
-                   const struct config_limits *limits, struct listener **listener_out, char *error,
+                   const struct config *config, struct listener **listener_out, char *error,
                    size_t error_bytes)
 {
+    const struct config_limits *limits = &config->limits;
     struct listener *listener = calloc(1, sizeof *listener);
     snprintf(error, error_bytes, "out of memory");
     if (!listener)
@@ -313,9 +344,13 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
          * the process. */
         nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes);
         size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
-        failure = start_exchanges(listener, count < EXCHANGES_MAX ? count : EXCHANGES_MAX);
+        failure = watch_pipes(listener, limits);
         if (failure == 0)
-            failure = listen_on_all(listener, urls, url_count, error, error_bytes);
+            failure = start_exchanges(listener, count < EXCHANGES_MAX ? count : EXCHANGES_MAX);
+        engine_set_peer_namer(engine, name_peer);
+        if (failure == 0)
+            failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
+                                       &listener->addresses, error, error_bytes);
     }
     if (failure != 0) {
         listener_stop(listener, 0);
@@ -354,20 +389,31 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
     wait_until_idle(listener, 60000); /* what still runs on the sources holds frames */
     for (size_t i = 0; i < listener->exchange_count; i++)
         nng_aio_stop(listener->exchanges[i].aio);
+    if (listener->look_aio)
+        nng_aio_stop(listener->look_aio);
     /* Last: nng 1.10 aborts when a thread is still in a call on a context of a socket that is
      * closed. */
     nng_close(listener->socket);
     for (size_t i = 0; i < listener->exchange_count; i++)
         nng_aio_free(listener->exchanges[i].aio);
+    if (listener->look_aio)
+        nng_aio_free(listener->look_aio);
     for (size_t i = 0; i < listener->spare_count; i++)
         frame_free(listener->spare[i]);
-    for (size_t i = 0; i < listener->lock_count; i++) {
-        unlink(listener->locks[i].path);
-        close(listener->locks[i].file);
-    }
+    addresses_free(listener->addresses);
+    pipes_free(listener->pipes);
     pthread_cond_destroy(&listener->idle);
     pthread_mutex_destroy(&listener->lock);
-    free(listener->locks);
     free(listener->exchanges);
     free(listener);
+}
+
+struct listener_tls *listener_prepare_tls(const struct config_tls *config, struct status *why)
+{
+    return listener_tls_load(config, why);
+}
+
+void listener_use_tls(struct listener *listener, struct listener_tls *tls)
+{
+    addresses_use_tls(listener->addresses, tls);
 }

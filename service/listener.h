@@ -1,5 +1,5 @@
-/* The door of the network: nng REP sockets in front of the engine. The only file of the server that
- * knows nng. */
+/* The door of the network: nng REP sockets in front of the engine. Only listener*.c of the server
+ * know nng. */
 #ifndef CHATSTORE_SERVICE_LISTENER_H
 #define CHATSTORE_SERVICE_LISTENER_H
 
@@ -11,11 +11,19 @@ struct listener;
 void listener_configure_process(void);
 
 /* Listen on all URLs and answer; says in the log which are listening. On failure nothing listens
- * and error has a text that names the URL. Limits are those of `limits`, which is read once.
- * Returns 0 or an errno. */
+ * and error has a text that names the URL. Limits and certificates are those of `config`, which is
+ * read once. Returns 0 or an errno. */
 int listener_start(struct engine *engine, const char *const *urls, size_t url_count,
-                   const struct config_limits *limits, struct listener **listener_out, char *error,
+                   const struct config *config, struct listener **listener_out, char *error,
                    size_t error_bytes);
+
+/* Read the certificates of another configuration, NULL with why: they cannot be used. Then go over
+ * to them, if they are others: connections of TLS addresses are closed, and what comes from then on
+ * gets the new ones. Takes them over. Both block, on no callback. */
+struct listener_tls;
+struct listener_tls *listener_prepare_tls(const struct config_tls *config, struct status *why);
+void listener_use_tls(struct listener *listener, struct listener_tls *tls);
+void listener_tls_free(struct listener_tls *tls);
 
 /* Answer what is under way, for drain_ms at most, take no more, close, free. */
 void listener_stop(struct listener *listener, unsigned drain_ms);

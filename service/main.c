@@ -15,6 +15,7 @@ enum {
     OPTION_DB = 0x100,
     OPTION_READONLY,
     OPTION_LISTEN,
+    OPTION_INSECURE,
     OPTION_CHECK,
     OPTION_PRINT,
     OPTION_LOG
@@ -30,6 +31,7 @@ struct options {
     bool readonly;
     bool check_config;
     bool print_config;
+    bool insecure_listen;
     enum log_level log_level;
     const char *urls[URLS_MAX];
     size_t url_count;
@@ -41,7 +43,11 @@ static const struct argp_option option_table[] = {
     {"db", OPTION_DB, "FILE", 0, "Serve one database file, writable, as the source \"default\"", 0},
     {"readonly", OPTION_READONLY, NULL, 0, "With --db: serve the file untouched", 0},
     {"listen", OPTION_LISTEN, "URL", 0,
-     "Listen on this URL too: ipc://, tcp://, ws://. May be given several times", 0},
+     "Listen on this URL too: ipc://, tcp://, ws://, tls+tcp://, wss://. May be given several "
+     "times",
+     0},
+    {"insecure-listen", OPTION_INSECURE, NULL, 0,
+     "Allow --listen where other machines can call without TLS or tokens", 0},
     {"check-config", OPTION_CHECK, "FILE", OPTION_ARG_OPTIONAL,
      "Print the effective configuration and routing, or all errors; exit 0 or 78", 0},
     {"print-config", OPTION_PRINT, NULL, 0, "Print the effective configuration and exit", 0},
@@ -66,6 +72,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         if (options->url_count == URLS_MAX)
             argp_error(state, "more than %d --listen", URLS_MAX);
         options->urls[options->url_count++] = arg;
+        break;
+    case OPTION_INSECURE:
+        options->insecure_listen = true;
         break;
     case OPTION_CHECK:
         options->check_config = true;
@@ -153,6 +162,7 @@ static int serve(const struct options *options, const struct config *config)
                                       "configuration file; start with --config FILE",
         .urls = options->urls,
         .url_count = options->url_count,
+        .insecure_listen = options->insecure_listen,
     };
     return server_run(&setup);
 }

@@ -18,6 +18,7 @@ struct reload {
     struct engine *engine;
     const char *path;
     const char *why_not;
+    struct reload_hooks hooks;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wanted;
@@ -106,6 +107,18 @@ static bool needs_no_restart(const struct config_diff *diff, struct status *why)
     return false;
 }
 
+static bool go_over(struct reload *reload, struct config *config, struct snapshot **old_out,
+                    struct status *why)
+{
+    const struct reload_hooks *hooks = &reload->hooks;
+    if (hooks->prepare && !hooks->prepare(hooks->arg, config, why))
+        return false;
+    bool sound = engine_reload(reload->engine, config, old_out, why);
+    if (hooks->settle)
+        hooks->settle(hooks->arg, sound);
+    return sound;
+}
+
 static void log_findings(const struct config_report *report)
 {
     char line[1024];
@@ -190,7 +203,7 @@ static void run_reload(struct reload *reload, struct call_run *call)
     if (sound)
         config_diff_init(&diff, engine_config(reload->engine), config);
     log_findings(report);
-    if (sound && needs_no_restart(&diff, &why) && engine_reload(reload->engine, config, &old, &why))
+    if (sound && needs_no_restart(&diff, &why) && go_over(reload, config, &old, &why))
         config = NULL; /* the engine's */
     log_outcome(&why, &diff);
     end_reload(reload, call, &why, &diff, report, old);
@@ -221,6 +234,11 @@ static void *reload_main(void *arg)
     }
     pthread_mutex_unlock(&reload->lock);
     return NULL;
+}
+
+void reload_set_hooks(struct reload *reload, const struct reload_hooks *hooks)
+{
+    reload->hooks = *hooks;
 }
 
 void reload_request(struct reload *reload)

@@ -13,6 +13,16 @@ struct reload;
 int reload_start(struct engine *engine, const char *path, const char *why_not,
                  struct reload **reload_out);
 
+/* What else goes over to a configuration, with the engine: prepare gets ready for it, or says why
+ * it cannot; after it succeeded, settle is told whether the configuration is in force now. On the
+ * reload's thread. Set before the first frame. */
+struct reload_hooks {
+    bool (*prepare)(void *arg, const struct config *config, struct status *why);
+    void (*settle)(void *arg, bool in_force);
+    void *arg;
+};
+void reload_set_hooks(struct reload *reload, const struct reload_hooks *hooks);
+
 /* Any thread; does not wait. While a reload is under way, another follows it. */
 void reload_request(struct reload *reload);
 

@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include "audit.h"
 #include "engine.h"
 #include "listener.h"
 #include "notify.h"
@@ -34,6 +35,8 @@ struct server {
     struct reload *reload;
     struct listener *listener;
     struct watchdog *watchdog;
+    struct listener_tls *next_tls; /* of a reload that is under way */
+    int next_audit;
     pthread_t signal_thread;
     sigset_t signals;
     pthread_mutex_t lock;
@@ -63,17 +66,24 @@ static void collect_urls(const struct server_setup *setup, struct server *server
     }
 }
 
-static bool urls_are_sound(const struct server *server)
+static bool urls_are_sound(const struct server *server, const struct server_setup *setup)
 {
+    bool insecure = setup->insecure_listen || setup->config->insecure_listen;
     for (size_t i = 0; i < server->url_count; i++) {
         const char *problem = config_listen_problem(server->urls[i]);
         if (problem) {
             log_line(LOG_ERROR, "--listen %s: %s", server->urls[i], problem);
             return false;
         }
-        if (config_listen_is_open(server->urls[i]))
-            log_line(LOG_WARN, "%s: whoever reaches this address can read and write every source",
-                     server->urls[i]);
+        problem = config_listen_refusal(setup->config, server->urls[i], insecure);
+        if (problem) {
+            log_line(LOG_ERROR, "--listen %s: it %s", server->urls[i], problem);
+            return false;
+        }
+        if (config_listen_refusal(setup->config, server->urls[i], false))
+            log_line(LOG_WARN, "%s is open: whoever is on the network can read what passes%s",
+                     server->urls[i],
+                     setup->config->client_count > 0 ? "" : ", and read and write every source");
     }
     return true;
 }
@@ -215,6 +225,57 @@ static void *signal_main(void *arg)
 
 /* ---- Its life ---- */
 
+static bool start_audit(struct engine *engine, const struct config *config)
+{
+    struct status why;
+    int file = config->audit_path ? audit_open_file(config->audit_path, &why) : -1;
+    if (config->audit_path && file < 0) {
+        log_line(LOG_ERROR, "cannot start: %s", why.text);
+        return false;
+    }
+    int error = audit_use(engine_audit(engine), file);
+    if (error != 0)
+        log_line(LOG_ERROR, "cannot start: the audit log: %s", strerror(error));
+    return error == 0;
+}
+
+/* The audit log and the certificates of a configuration that is about to come. */
+static bool prepare_reload(void *arg, const struct config *config, struct status *why)
+{
+    struct server *server = arg;
+    server->next_tls = NULL;
+    server->next_audit = -1;
+    if (config->audit_path) {
+        server->next_audit = audit_open_file(config->audit_path, why);
+        if (server->next_audit < 0)
+            return false;
+    }
+    if (config->tls.certificate)
+        server->next_tls = listener_prepare_tls(&config->tls, why);
+    if (!config->tls.certificate || server->next_tls)
+        return true;
+    if (server->next_audit >= 0)
+        close(server->next_audit);
+    return false;
+}
+
+static void settle_reload(void *arg, bool in_force)
+{
+    struct server *server = arg;
+    pthread_mutex_lock(&server->lock);
+    bool listening = server->listening;
+    pthread_mutex_unlock(&server->lock);
+    int error = in_force ? audit_use(engine_audit(server->engine), server->next_audit) : 0;
+    if (error != 0)
+        log_line(LOG_ERROR, "the audit log stays as it was: %s", strerror(error));
+    if ((!in_force || error != 0) && server->next_audit >= 0)
+        close(server->next_audit);
+    if (in_force && listening && server->next_tls)
+        listener_use_tls(server->listener, server->next_tls);
+    else
+        listener_tls_free(server->next_tls);
+}
+
 static int start(struct server *server, const struct server_setup *setup)
 {
     char reason[512];
@@ -227,7 +288,10 @@ static int start(struct server *server, const struct server_setup *setup)
         log_line(LOG_ERROR, "cannot start: %s", strerror(error));
         return EX_OSERR;
     }
-    error = listener_start(server->engine, server->urls, server->url_count, &config->limits,
+    reload_set_hooks(server->reload, &(struct reload_hooks){prepare_reload, settle_reload, server});
+    if (!start_audit(server->engine, config))
+        return EX_CANTCREAT;
+    error = listener_start(server->engine, server->urls, server->url_count, config,
                            &server->listener, reason, sizeof reason);
     if (error != 0) {
         log_line(LOG_ERROR, "%s", reason);
@@ -280,7 +344,7 @@ int server_run(const struct server_setup *setup)
 {
     struct server server = {.url_count = 0};
     collect_urls(setup, &server);
-    if (!urls_are_sound(&server))
+    if (!urls_are_sound(&server, setup))
         return EX_USAGE;
     notify_log_to_journal();
     raise_file_limit();

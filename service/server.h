@@ -11,6 +11,7 @@ struct server_setup {
     const char *why_no_reload;
     const char *const *urls; /* to listen on, beside the configuration's */
     size_t url_count;
+    bool insecure_listen; /* as in the configuration, for these */
 };
 
 /* Returns the exit status of the process; it may also end the process itself, when a second signal

@@ -30,7 +30,7 @@ static void server_start(struct server *server, const char *limits)
     sandbox_path(&server->service.sandbox, "socket", server->socket_path);
     snprintf(server->url, sizeof server->url, "ipc://%s", server->socket_path);
     const char *const urls[] = {server->url};
-    if (listener_start(server->service.engine, urls, 1, &server->service.config->limits,
+    if (listener_start(server->service.engine, urls, 1, server->service.config,
                        &server->listener, error, sizeof error) != 0)
         fail_msg("%s", error);
 }
@@ -178,14 +178,14 @@ static void a_second_server_on_a_path_is_refused(void **state)
     (void)state;
     server_start(&server, "");
     const char *const urls[] = {"inproc://chatstore-test-second", server.url};
-    const struct config_limits *limits = &server.service.config->limits;
+    const struct config *config = server.service.config;
     assert_int_not_equal(
-        listener_start(server.service.engine, urls, 2, limits, &second, error, sizeof error), 0);
+        listener_start(server.service.engine, urls, 2, config, &second, error, sizeof error), 0);
     assert_non_null(strstr(error, "another chatstored listens there"));
     expect_served(&server);
     /* What it had begun is undone: the first URL is free again. */
     assert_int_equal(
-        listener_start(server.service.engine, urls, 1, limits, &second, error, sizeof error), 0);
+        listener_start(server.service.engine, urls, 1, config, &second, error, sizeof error), 0);
     listener_stop(second, DRAIN_MS);
     server_stop(&server);
 }
@@ -201,7 +201,7 @@ static void what_cannot_be_listened_on_is_said(void **state)
     service_start_limited(&service, "");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         error[0] = '\0';
-        assert_int_not_equal(listener_start(service.engine, &bad[i], 1, &service.config->limits,
+        assert_int_not_equal(listener_start(service.engine, &bad[i], 1, service.config,
                                             &listener, error, sizeof error),
                              0);
         assert_non_null(strstr(error, bad[i]));

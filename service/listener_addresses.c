@@ -1,0 +1,229 @@
+#include "listener_addresses.h"
+
+#include "pool/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SOCKET_MODE = 0660, AGAIN_MAX = 50, AGAIN_MS = 20 };
+
+/* A lock file beside a unix socket: a second server on the same path must not touch the first one's
+ * socket. */
+struct path_lock {
+    int file;
+    char path[256];
+};
+
+struct tls_address {
+    nng_listener nng;
+    char *url; /* with the port that it has, also if any free one was asked for */
+};
+
+struct addresses {
+    nng_socket socket;
+    struct path_lock *locks;
+    size_t lock_count;
+    struct tls_address *tls_addresses;
+    size_t tls_count;
+    struct listener_tls *tls; /* NULL: no certificate is needed */
+};
+
+static bool is_ipc(const char *url)
+{
+    return strncmp(url, "ipc://", 6) == 0;
+}
+
+/* The folder of the default socket may be missing after a boot. */
+static void make_folder(const char *path)
+{
+    char folder[256];
+    const char *slash = strrchr(path, '/');
+    if (slash && slash != path && (size_t)(slash - path) < sizeof folder) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+        mkdir(folder, 0750);
+    }
+}
+
+static int lock_path(struct path_lock *lock, const char *path, char *error, size_t error_bytes)
+{
+    make_folder(path);
+    snprintf(lock->path, sizeof lock->path, "%s.lock", path);
+    lock->file = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock->file >= 0 && flock(lock->file, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    int failure = errno;
+    if (failure == EWOULDBLOCK)
+        snprintf(error, error_bytes, "ipc://%s: another chatstored listens there", path);
+    else
+        snprintf(error, error_bytes, "ipc://%s: its lock file %s: %s", path, lock->path,
+                 strerror(failure));
+    if (lock->file >= 0)
+        close(lock->file);
+    lock->file = -1;
+    return failure;
+}
+
+/* The port that was chosen, if any free one was asked for. */
+static void say_address(nng_listener nng, const char *url, char *text, size_t bytes)
+{
+    nng_sockaddr address;
+    uint16_t port = 0;
+    if (nng_listener_get_addr(nng, NNG_OPT_LOCADDR, &address) == 0 &&
+        address.s_family == NNG_AF_INET)
+        port = ntohs(address.s_in.sa_port);
+    const char *end = strrchr(url, ':');
+    if (port != 0 && end && strncmp(end, ":0", 2) == 0 && (end[2] == '\0' || end[2] == '/'))
+        snprintf(text, bytes, "%.*s:%u%s", (int)(end - url), url, port, end + 2);
+    else
+        snprintf(text, bytes, "%s", url);
+}
+
+static int start_nng(const struct addresses *addresses, const char *url, nng_listener *nng)
+{
+    int failure = nng_listener_create(nng, addresses->socket, url);
+    if (failure != 0)
+        return failure;
+    if (config_listen_is_tls(url))
+        failure =
+            nng_listener_set_ptr(*nng, NNG_OPT_TLS_CONFIG, listener_tls_config(addresses->tls));
+    mode_t mask = 0;
+    if (is_ipc(url)) {
+        failure = nng_listener_set_int(*nng, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
+        mask = umask(0777 & ~SOCKET_MODE);
+    }
+    if (failure == 0)
+        failure = nng_listener_start(*nng, 0);
+    if (is_ipc(url))
+        umask(mask);
+    if (failure != 0)
+        nng_listener_close(*nng);
+    return failure;
+}
+
+static int listen_on(struct addresses *addresses, const char *url, char *error, size_t error_bytes)
+{
+    nng_listener nng;
+    char text[512];
+    int failure = start_nng(addresses, url, &nng);
+    if (failure != 0) {
+        snprintf(error, error_bytes, "cannot listen on %s: %s", url, nng_strerror(failure));
+        return EADDRNOTAVAIL;
+    }
+    say_address(nng, url, text, sizeof text);
+    log_line(LOG_INFO, "listening on %s", text);
+    if (!config_listen_is_tls(url))
+        return 0;
+    char *copy = strdup(text);
+    if (!copy)
+        return ENOMEM;
+    addresses->tls_addresses[addresses->tls_count++] = (struct tls_address){nng, copy};
+    return 0;
+}
+
+static int load_tls(struct addresses *addresses, const char *const *urls, size_t url_count,
+                    const struct config_tls *tls, char *error, size_t error_bytes)
+{
+    struct status why;
+    bool needed = false;
+    for (size_t i = 0; i < url_count; i++)
+        needed = needed || config_listen_is_tls(urls[i]);
+    if (!needed)
+        return 0;
+    if (!tls->certificate)
+        status_set(&why, STATUS_FAILED_PRECONDITION,
+                   "a TLS address needs a certificate: [service.tls]");
+    else
+        addresses->tls = listener_tls_load(tls, &why);
+    if (addresses->tls)
+        return 0;
+    snprintf(error, error_bytes, "%s", why.text);
+    return EINVAL;
+}
+
+static int lock_paths(struct addresses *addresses, const char *const *urls, size_t url_count,
+                      char *error, size_t error_bytes)
+{
+    int failure = 0;
+    for (size_t i = 0; i < url_count && failure == 0; i++) {
+        if (!is_ipc(urls[i]))
+            continue;
+        failure =
+            lock_path(&addresses->locks[addresses->lock_count], urls[i] + 6, error, error_bytes);
+        addresses->lock_count += failure == 0;
+    }
+    return failure;
+}
+
+int addresses_listen(nng_socket socket, const char *const *urls, size_t url_count,
+                     const struct config_tls *tls, struct addresses **addresses_out, char *error,
+                     size_t error_bytes)
+{
+    struct addresses *addresses = calloc(1, sizeof *addresses);
+    *addresses_out = addresses;
+    if (!addresses)
+        return ENOMEM;
+    addresses->socket = socket;
+    addresses->locks = calloc(url_count, sizeof *addresses->locks);
+    addresses->tls_addresses = calloc(url_count, sizeof *addresses->tls_addresses);
+    if (!addresses->locks || !addresses->tls_addresses)
+        return ENOMEM;
+    int failure = load_tls(addresses, urls, url_count, tls, error, error_bytes);
+    if (failure == 0)
+        failure = lock_paths(addresses, urls, url_count, error, error_bytes);
+    for (size_t i = 0; i < url_count && failure == 0; i++)
+        failure = listen_on(addresses, urls[i], error, error_bytes);
+    return failure;
+}
+
+void addresses_free(struct addresses *addresses)
+{
+    if (!addresses)
+        return;
+    for (size_t i = 0; i < addresses->lock_count; i++) {
+        unlink(addresses->locks[i].path);
+        close(addresses->locks[i].file);
+    }
+    for (size_t i = 0; i < addresses->tls_count; i++)
+        free(addresses->tls_addresses[i].url);
+    listener_tls_free(addresses->tls);
+    free(addresses->tls_addresses);
+    free(addresses->locks);
+    free(addresses);
+}
+
+/* nng freezes the certificates of an address that listens, so that it has to be closed and opened
+ * again. Its port is ours all the time but for a moment; whoever takes it then keeps it. */
+static void listen_again(struct addresses *addresses, struct tls_address *address)
+{
+    nng_listener_close(address->nng);
+    int failure = start_nng(addresses, address->url, &address->nng);
+    for (int i = 0; i < AGAIN_MAX && failure == NNG_EADDRINUSE; i++) {
+        usleep(AGAIN_MS * 1000);
+        failure = start_nng(addresses, address->url, &address->nng);
+    }
+    if (failure == 0)
+        log_line(LOG_INFO, "listening on %s, with new certificates", address->url);
+    else
+        log_line(LOG_ERROR, "cannot listen on %s again: %s; restart the server", address->url,
+                 nng_strerror(failure));
+}
+
+void addresses_use_tls(struct addresses *addresses, struct listener_tls *tls)
+{
+    struct listener_tls *before = addresses->tls;
+    if (!before || listener_tls_is_same(before, tls)) {
+        listener_tls_free(tls);
+        return;
+    }
+    addresses->tls = tls;
+    for (size_t i = 0; i < addresses->tls_count; i++)
+        listen_again(addresses, &addresses->tls_addresses[i]);
+    listener_tls_free(before);
+}

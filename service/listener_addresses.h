@@ -1,0 +1,24 @@
+/* The addresses of a listener: lock files, sockets, certificates. */
+#ifndef CHATSTORE_SERVICE_LISTENER_ADDRESSES_H
+#define CHATSTORE_SERVICE_LISTENER_ADDRESSES_H
+
+#include "listener_tls.h"
+
+#include <nng/nng.h>
+
+struct addresses;
+
+/* Listen on all URLs; says in the log which are listening. On failure *addresses_out is what
+ * listens so far, to be freed all the same, and error has a text that names the URL. Returns 0 or
+ * an errno. */
+int addresses_listen(nng_socket socket, const char *const *urls, size_t url_count,
+                     const struct config_tls *tls, struct addresses **addresses_out, char *error,
+                     size_t error_bytes);
+
+/* After the socket was closed. NULL is allowed. */
+void addresses_free(struct addresses *addresses);
+
+/* As listener_use_tls(). */
+void addresses_use_tls(struct addresses *addresses, struct listener_tls *tls);
+
+#endif

@@ -1,0 +1,139 @@
+#include "pipes.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { BUCKETS = 1024 };
+
+struct open_pipe {
+    struct open_pipe *next; /* in the bucket */
+    int id;
+    bool is_network;
+    unsigned unknown_tokens;
+    unsigned busy; /* requests that are worked on */
+    int64_t heard_ms;
+};
+
+struct pipes {
+    pthread_mutex_t lock;
+    size_t count, count_max;
+    struct open_pipe *buckets[BUCKETS];
+};
+
+static struct open_pipe **find(struct pipes *pipes, int id)
+{
+    struct open_pipe **at = &pipes->buckets[(unsigned)id % BUCKETS];
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    return at;
+}
+
+struct pipes *pipes_new(size_t count_max)
+{
+    struct pipes *pipes = calloc(1, sizeof *pipes);
+    if (!pipes)
+        return NULL;
+    pipes->count_max = count_max;
+    pthread_mutex_init(&pipes->lock, NULL);
+    return pipes;
+}
+
+void pipes_free(struct pipes *pipes)
+{
+    if (!pipes)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (pipes->buckets[i]) {
+            struct open_pipe *next = pipes->buckets[i]->next;
+            free(pipes->buckets[i]);
+            pipes->buckets[i] = next;
+        }
+    }
+    pthread_mutex_destroy(&pipes->lock);
+    free(pipes);
+}
+
+bool pipes_add(struct pipes *pipes, int id, bool is_network, int64_t now_ms)
+{
+    struct open_pipe *pipe = malloc(sizeof *pipe);
+    if (!pipe)
+        return false;
+    *pipe = (struct open_pipe){.id = id, .is_network = is_network, .heard_ms = now_ms};
+    pthread_mutex_lock(&pipes->lock);
+    bool added = pipes->count < pipes->count_max;
+    if (added) {
+        struct open_pipe **end = find(pipes, id);
+        *end = pipe;
+        pipes->count++;
+    }
+    pthread_mutex_unlock(&pipes->lock);
+    if (!added)
+        free(pipe);
+    return added;
+}
+
+void pipes_remove(struct pipes *pipes, int id)
+{
+    pthread_mutex_lock(&pipes->lock);
+    struct open_pipe **at = find(pipes, id);
+    struct open_pipe *pipe = *at;
+    if (pipe) {
+        *at = pipe->next;
+        pipes->count--;
+    }
+    pthread_mutex_unlock(&pipes->lock);
+    free(pipe);
+}
+
+static void note(struct pipes *pipes, int id, int busier, int64_t now_ms)
+{
+    pthread_mutex_lock(&pipes->lock);
+    struct open_pipe *pipe = *find(pipes, id);
+    if (pipe) {
+        pipe->heard_ms = now_ms;
+        pipe->busy = busier > 0 ? pipe->busy + 1 : pipe->busy > 0 ? pipe->busy - 1 : 0;
+    }
+    pthread_mutex_unlock(&pipes->lock);
+}
+
+void pipes_begin(struct pipes *pipes, int id, int64_t now_ms)
+{
+    note(pipes, id, 1, now_ms);
+}
+
+void pipes_end(struct pipes *pipes, int id, int64_t now_ms)
+{
+    note(pipes, id, -1, now_ms);
+}
+
+unsigned pipes_count_unknown(struct pipes *pipes, int id)
+{
+    pthread_mutex_lock(&pipes->lock);
+    struct open_pipe *pipe = *find(pipes, id);
+    unsigned count = pipe ? ++pipe->unknown_tokens : 0;
+    pthread_mutex_unlock(&pipes->lock);
+    return count;
+}
+
+size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count)
+{
+    size_t found = 0;
+    pthread_mutex_lock(&pipes->lock);
+    for (size_t i = 0; i < BUCKETS && found < id_count; i++) {
+        for (struct open_pipe *pipe = pipes->buckets[i]; pipe && found < id_count;
+             pipe = pipe->next) {
+            if (pipe->is_network && pipe->busy == 0 && pipe->heard_ms < since_ms)
+                ids[found++] = pipe->id;
+        }
+    }
+    pthread_mutex_unlock(&pipes->lock);
+    return found;
+}
+
+size_t pipes_count(struct pipes *pipes)
+{
+    pthread_mutex_lock(&pipes->lock);
+    size_t count = pipes->count;
+    pthread_mutex_unlock(&pipes->lock);
+    return count;
+}

@@ -1,0 +1,32 @@
+/* The connections that are open: how many, and which have been silent for long. Any thread; waits
+ * for nothing but its own lock. */
+#ifndef CHATSTORE_SERVICE_PIPES_H
+#define CHATSTORE_SERVICE_PIPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pipes;
+
+/* NULL: no memory. */
+struct pipes *pipes_new(size_t count_max);
+void pipes_free(struct pipes *pipes); /* NULL is allowed */
+
+/* False: there are as many as there may be, or there is no memory. */
+bool pipes_add(struct pipes *pipes, int id, bool is_network, int64_t now_ms);
+void pipes_remove(struct pipes *pipes, int id);
+
+/* A request came from it, was answered. */
+void pipes_begin(struct pipes *pipes, int id, int64_t now_ms);
+void pipes_end(struct pipes *pipes, int id, int64_t now_ms);
+
+/* One more token that is nobody's came from it; how many it has been. */
+unsigned pipes_count_unknown(struct pipes *pipes, int id);
+
+/* Of the network's, up to id_count that have sent nothing since then and wait for no answer. */
+size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count);
+
+size_t pipes_count(struct pipes *pipes);
+
+#endif
