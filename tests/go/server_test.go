@@ -23,6 +23,7 @@ type server struct {
 	folder  string
 	options []string
 	process *exec.Cmd
+	said    chan string       // what the process logged, when it has ended
 	urls    map[string]string // by scheme
 }
 
@@ -65,31 +66,42 @@ func (s *server) start() {
 	must(s.t, process.Start())
 	s.process = process
 	lines := bufio.NewScanner(log)
-	said := []string{}
+	said := ""
 	for listening := 0; listening < len(s.urls); {
 		if !lines.Scan() {
-			s.t.Fatalf("chatstored ended: %s", strings.Join(said, "\n"))
+			s.t.Fatalf("chatstored ended: %s", said)
 		}
-		said = append(said, lines.Text())
+		said += lines.Text() + "\n"
 		if _, url, found := strings.Cut(lines.Text(), "listening on "); found {
 			scheme, _, _ := strings.Cut(url, "://")
 			s.urls[scheme] = url
 			listening++
 		}
 	}
+	s.said = make(chan string, 1)
 	go func() {
 		for lines.Scan() {
+			said += lines.Text() + "\n"
 		}
+		s.said <- said
 	}()
 }
 
+// stop ends it; one that is asked to must end well.
 func (s *server) stop(signal syscall.Signal) {
 	if s.process == nil {
 		return
 	}
 	_ = s.process.Process.Signal(signal)
-	_ = s.process.Wait()
+	said := ""
+	if s.said != nil {
+		said = <-s.said
+	}
+	err := s.process.Wait()
 	s.process = nil
+	if signal == syscall.SIGTERM && err != nil {
+		s.t.Errorf("chatstored: %v: %s", err, said)
+	}
 }
 
 func open(t *testing.T, url string, options *chatstore.Options) *chatstore.Client {

@@ -47,6 +47,7 @@ export class Server {
   readonly #folder: string;
   readonly #options: string[];
   #process: ChildProcess | undefined;
+  #said = "";
 
   private constructor(folder: string, options: string[], wsPort: number) {
     this.#folder = folder;
@@ -74,29 +75,34 @@ export class Server {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#process = child;
-    const said: string[] = [];
+    this.#said = "";
     let missing = SCHEMES.length;
-    for await (const line of createInterface({ input: child.stderr })) {
-      said.push(line);
-      const url = /listening on (.*)/.exec(line)?.[1];
-      if (url) {
-        this.urls[url.slice(0, url.indexOf(":")) as Scheme] = url;
-        missing -= 1;
-      }
-      if (missing === 0) {
-        break;
-      }
-    }
-    assert.equal(missing, 0, `chatstored ended: ${said.join("\n")}`);
-    child.stderr.resume();
+    await new Promise<void>((resolve, reject) => {
+      createInterface({ input: child.stderr }).on("line", (line) => {
+        this.#said += `${line}\n`;
+        const url = /listening on (.*)/.exec(line)?.[1];
+        if (url) {
+          this.urls[url.slice(0, url.indexOf(":")) as Scheme] = url;
+          missing -= 1;
+        }
+        if (missing === 0) {
+          resolve();
+        }
+      });
+      child.once("exit", () => reject(new Error(`chatstored ended: ${this.#said}`)));
+    });
   }
 
+  /** Ends it; one that is asked to must end well. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
     if (child && child.exitCode === null && child.signalCode === null) {
       child.kill(signal);
-      await once(child, "exit");
+      await once(child, "close");
+    }
+    if (child && signal === "SIGTERM") {
+      assert.equal(child.exitCode, 0, `chatstored: ${this.#said}`);
     }
   }
 }
