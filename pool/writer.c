@@ -1,17 +1,29 @@
 /* The writer side of a source: the queue of writes, and group commit. write_task is the only one
- * that touches the writer's connection and the group; it is posted when a write arrives and posts
- * itself while there are more. */
+ * that touches the writer's connection and the group; it is posted (or run by a thread that would
+ * only wait for it) when a write arrives, and posts itself while there are more. */
 #include "clock.h"
 #include "pool.h"
 #include "source_ops.h"
 
 enum { GROUP_MAX = 256 }; /* writes in one transaction */
 
+static _Thread_local bool thread_waits;
+
+void source_begin_waiting(void)
+{
+    thread_waits = true;
+}
+
+void source_end_waiting(void)
+{
+    thread_waits = false;
+}
+
 void writer_submit(struct source *source, struct job *job)
 {
     job->source = source;
     pthread_mutex_lock(&source->lock);
-    bool admitted = false;
+    bool admitted = false, here = false;
     if (source->config.readonly) {
         status_set(&job->status, STATUS_FAILED_PRECONDITION,
                    "source %s is readonly: %s was refused", source->config.name, job->call->name);
@@ -30,12 +42,16 @@ void writer_submit(struct source *source, struct job *job)
         job_queue_push(&source->writes, job);
         if (!source->writing) {
             source->writing = true;
-            workers_post(source->pool->writers, &source->write_task);
+            here = thread_waits;
+            if (!here)
+                workers_post(source->pool->writers, &source->write_task);
         }
     }
     pthread_mutex_unlock(&source->lock);
     if (!admitted)
         job->done(job);
+    else if (here)
+        writer_task_run(&source->write_task);
 }
 
 /* With or without a transaction: none of the group has been written. */

@@ -3,6 +3,7 @@
 #include "engine.h"
 
 #include "pool/log.h"
+#include "pool/source.h"
 
 #include "pool/log.h"
 
@@ -198,6 +199,13 @@ static void embedded_submit(void *transport, struct chatstore_frame *frame)
     frame_run(inner, frame->bytes, frame->byte_count, passage);
 }
 
+static void embedded_submit_waiting(void *transport, struct chatstore_frame *frame)
+{
+    source_begin_waiting();
+    embedded_submit(transport, frame);
+    source_end_waiting();
+}
+
 static void embedded_close(void *transport)
 {
     struct embedded *embedded = transport;
@@ -212,5 +220,12 @@ const struct chatstore_transport_ops chatstore_embedded_transport = {
     .version = CHATSTORE_TRANSPORT_VERSION,
     .open = embedded_open,
     .submit = embedded_submit,
+    .close = embedded_close,
+};
+
+const struct chatstore_transport_ops chatstore_embedded_waiting_transport = {
+    .version = CHATSTORE_TRANSPORT_VERSION,
+    .open = embedded_open,
+    .submit = embedded_submit_waiting,
     .close = embedded_close,
 };

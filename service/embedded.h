@@ -10,4 +10,8 @@
  * registers it. */
 CHATSTORE_API extern const struct chatstore_transport_ops chatstore_embedded_transport;
 
+/* The same for callers that wait for each frame where they submit it: submit may do a write on the
+ * calling thread, and take as long. */
+CHATSTORE_API extern const struct chatstore_transport_ops chatstore_embedded_waiting_transport;
+
 #endif

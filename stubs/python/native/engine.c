@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* Of libchatstore-embedded, which is linked into this module. */
-extern const struct chatstore_transport_ops chatstore_embedded_transport;
+extern const struct chatstore_transport_ops chatstore_embedded_waiting_transport;
 
 enum { REPLY_BYTES_MAX = 1 << 30 };
 
@@ -57,7 +57,7 @@ static void passage_run(struct passage *passage, void *transport)
     pthread_mutex_init(&passage->lock, NULL);
     pthread_cond_init(&passage->came, NULL);
     passage->frame.done = passage_done;
-    chatstore_embedded_transport.submit(transport, &passage->frame);
+    chatstore_embedded_waiting_transport.submit(transport, &passage->frame);
     pthread_mutex_lock(&passage->lock);
     while (!passage->is_done)
         pthread_cond_wait(&passage->came, &passage->lock);
@@ -231,7 +231,8 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     /* A bot's standard error is not for news. */
     setenv("CHATSTORE_LOG", "warn", 0);
     Py_BEGIN_ALLOW_THREADS;
-    status = chatstore_embedded_transport.open(url, &options, &transport, error, sizeof error);
+    status =
+        chatstore_embedded_waiting_transport.open(url, &options, &transport, error, sizeof error);
     Py_END_ALLOW_THREADS;
     if (status != CHATSTORE_OK)
         return PyErr_Format(status == CHATSTORE_INVALID_ARGUMENT ? PyExc_ValueError
@@ -239,7 +240,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *arguments, PyObject *k
                             "%s", error);
     struct engine *self = (struct engine *)type->tp_alloc(type, 0);
     if (!self) {
-        chatstore_embedded_transport.close(transport);
+        chatstore_embedded_waiting_transport.close(transport);
         return NULL;
     }
     self->pid = getpid();
@@ -259,7 +260,7 @@ static void engine_close(struct engine *self)
         pthread_cond_wait(&self->idle, &self->lock);
     pthread_mutex_unlock(&self->lock);
     if (transport)
-        chatstore_embedded_transport.close(transport);
+        chatstore_embedded_waiting_transport.close(transport);
 }
 
 static PyObject *close_method(PyObject *object, PyObject *none)
