@@ -99,6 +99,8 @@ void authorize_note_frame(struct frame *frame, const Chatstore__V1__Request *req
 
 /* gather.c: ask the sources of run->route, merge, finish the run. */
 void gather_start(struct call_run *run);
+/* What asking so many sources takes of the frame's memory. */
+size_t gather_bytes(size_t source_count);
 void gather_free(struct gather *gather);
 
 /* admin.c: a call of scope SERVER, answered into run->answer and run->status. False: another thread

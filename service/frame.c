@@ -335,7 +335,9 @@ static void frame_refuse(struct frame *frame, const struct status *why)
 /* The states of the calls and the list of their results, from the arena. False: no room. */
 static bool frame_prepare(struct frame *frame, size_t count)
 {
-    arena_allow(&frame->arena, count * (sizeof(struct call_run) + sizeof(void *)) + 64);
+    /* The calls' states, and one call over all sources, whatever the number of these. */
+    arena_allow(&frame->arena, count * (sizeof(struct call_run) + sizeof(void *)) + 64 +
+                                   gather_bytes(frame->snapshot->source_count));
     struct call_run *runs = arena_alloc(&frame->arena, count * sizeof *runs);
     Chatstore__V1__Result **results =
         arena_alloc(&frame->arena, count * sizeof(Chatstore__V1__Result *));

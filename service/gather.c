@@ -50,6 +50,16 @@ static void choose_sources(struct gather *gather)
     }
 }
 
+size_t gather_bytes(size_t source_count)
+{
+    struct gather *gather;
+    size_t of_a_source = sizeof *gather->parts + sizeof *gather->failures +
+                         sizeof *gather->failure_list + sizeof *gather->merged_names +
+                         sizeof *gather->versions;
+    enum { ROUNDING_BYTES = 256 };
+    return sizeof *gather + source_count * of_a_source + ROUNDING_BYTES;
+}
+
 static struct gather *gather_new(struct call_run *run)
 {
     ProtobufCAllocator *arena = &run->frame->arena.allocator;

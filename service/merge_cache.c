@@ -144,11 +144,13 @@ static struct entry *entry_new(const struct merge_key *key, const uint8_t *paylo
 void merge_cache_store(struct merge_cache *cache, const struct merge_key *key,
                        const uint8_t *payload, size_t bytes)
 {
-    if (bytes > cache->bytes_max / SHARE || key->request_bytes > cache->bytes_max / SHARE)
-        return;
     struct entry *entry = entry_new(key, payload, bytes);
     if (!entry)
         return;
+    if (entry->all_bytes > cache->bytes_max / SHARE) {
+        release(entry);
+        return;
+    }
     struct entry *dropped = NULL; /* linked by `older`, to be released without the lock */
     pthread_mutex_lock(&cache->lock);
     struct entry *before = search(cache, key);
