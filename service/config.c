@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -89,8 +90,10 @@ static enum config_status load_end(struct load *load, enum config_status status,
 {
     if (status == CONFIG_OK && load->report->report.total[CONFIG_ERROR] > 0)
         status = CONFIG_INVALID;
-    if (load->owner->arena.failed || load->report->arena.failed)
+    if (load->owner->arena.failed || load->report->arena.failed || load->reader.scratch.failed)
         status = CONFIG_NO_MEMORY;
+    config_arena_free(&load->reader.scratch);
+    malloc_trim(0); /* the text and its tree were many times what is kept */
     report_sort(load->report);
     if (status == CONFIG_OK)
         *config_out = &load->owner->config;
@@ -101,6 +104,12 @@ static enum config_status load_end(struct load *load, enum config_status status,
     else
         config_report_free(&load->report->report);
     return status;
+}
+
+const char *config_mapping_name(const struct config *config, const struct config_mapping *mapping)
+{
+    return mapping->source == CONFIG_SOURCE_UNKNOWN ? config->unknown_names[mapping->unknown]
+                                                    : config->sources[mapping->source].name;
 }
 
 enum config_status config_parse(const struct config_input *input, struct config **config_out,

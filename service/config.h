@@ -59,10 +59,11 @@ struct config_tls {
     enum config_client_certificates client_certificates;
 };
 
+/* There may be a million: 16 bytes each. */
 struct config_mapping {
     int64_t chat_id;
-    uint32_t source; /* number of a source, or CONFIG_SOURCE_UNKNOWN */
-    const char *source_name;
+    uint32_t source;  /* number of a source, or CONFIG_SOURCE_UNKNOWN */
+    uint32_t unknown; /* then: which of the configuration's unknown_names */
 };
 
 /* Every limit of the service, declared once: key, default, smallest, largest, meaning. The end of
@@ -104,6 +105,8 @@ struct config {
     uint32_t default_source;
     const struct config_mapping *mappings; /* in file order; at most one for a chat */
     size_t mapping_count;
+    const char *const
+        *unknown_names;        /* to which chats are mapped although no source is called so */
     const char *const *listen; /* URLs; none = the server's default socket */
     size_t listen_count;
     bool insecure_listen; /* may listen where others reach it without TLS or tokens */
@@ -171,6 +174,9 @@ enum config_status config_parse(const struct config_input *input, struct config 
  * the working directory. */
 enum config_status config_single(const char *db_path, bool readonly, struct config **config_out,
                                  struct config_report **report_out);
+
+/* What the file maps the chat to: the name of a source, or one that is none. */
+const char *config_mapping_name(const struct config *config, const struct config_mapping *mapping);
 
 /* NULL is allowed. */
 void config_free(struct config *config);

@@ -177,16 +177,22 @@ static struct config_mapping *sort_mappings(const struct config *config)
 
 enum { ADDED, REMOVED, CHANGED, KINDS };
 
+struct sides {
+    const struct config *before, *after;
+};
+
 struct tally {
     size_t count;
     struct words examples;
 };
 
 /* before or after may be NULL: the chat is not mapped there. */
-static void note_mapping(struct tally *tally, const struct config_mapping *before,
-                         const struct config_mapping *after)
+static void note_mapping(struct tally *tally, const struct sides *sides,
+                         const struct config_mapping *before, const struct config_mapping *after)
 {
-    if (before && after && strcmp(before->source_name, after->source_name) == 0)
+    const char *from = before ? config_mapping_name(sides->before, before) : NULL;
+    const char *to = after ? config_mapping_name(sides->after, after) : NULL;
+    if (from && to && strcmp(from, to) == 0)
         return;
     tally += !before ? ADDED : !after ? REMOVED : CHANGED;
     if (tally->count++ >= EXAMPLES_MAX)
@@ -195,21 +201,20 @@ static void note_mapping(struct tally *tally, const struct config_mapping *befor
     say(words, "%s%lld ", words->bytes > 0 ? ", " : "",
         (long long)(before ? before->chat_id : after->chat_id));
     if (before && after)
-        say(words, "from %s to %s", before->source_name, after->source_name);
+        say(words, "from %s to %s", from, to);
     else
-        say(words, "%s %s", before ? "from" : "to", (before ? before : after)->source_name);
+        say(words, "%s %s", before ? "from" : "to", before ? from : to);
 }
 
-static void tally_mappings(struct tally *tally, const struct config_mapping *before,
-                           size_t before_count, const struct config_mapping *after,
-                           size_t after_count)
+/* old and new are the mappings of both sides by chat. */
+static void tally_mappings(struct tally *tally, const struct sides *sides,
+                           const struct config_mapping *old, const struct config_mapping *new)
 {
-    size_t i = 0, j = 0;
+    size_t i = 0, j = 0, before_count = sides->before->mapping_count,
+           after_count = sides->after->mapping_count;
     while (i < before_count || j < after_count) {
-        int order = i == before_count  ? 1
-                    : j == after_count ? -1
-                                       : compare_chats(&before[i], &after[j]);
-        note_mapping(tally, order <= 0 ? &before[i] : NULL, order >= 0 ? &after[j] : NULL);
+        int order = i == before_count ? 1 : j == after_count ? -1 : compare_chats(&old[i], &new[j]);
+        note_mapping(tally, sides, order <= 0 ? &old[i] : NULL, order >= 0 ? &new[j] : NULL);
         i += order <= 0;
         j += order >= 0;
     }
@@ -224,7 +229,7 @@ static void compare_mappings(struct config_diff *diff, const struct config *befo
     struct config_mapping *old = sort_mappings(before);
     struct config_mapping *new = sort_mappings(after);
     if (tally && old && new)
-        tally_mappings(tally, old, before->mapping_count, new, after->mapping_count);
+        tally_mappings(tally, &(struct sides){before, after}, old, new);
     else
         diff->failed = true;
     for (int kind = 0; tally && kind < KINDS; kind++) {

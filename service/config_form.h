@@ -123,7 +123,8 @@ struct config_form {
 
 /* What reading and checking share. */
 struct config_reader {
-    struct config_arena *arena; /* of the configuration */
+    struct config_arena *arena;  /* of the configuration */
+    struct config_arena scratch; /* freed when it has been resolved */
     struct report_owner *report;
     struct config_form *form;
     const char *base_dir;

@@ -61,7 +61,7 @@ static void print_mappings(const struct config *config, FILE *file)
     for (size_t i = 0; i < config->mapping_count; i++) {
         const struct config_mapping *mapping = &config->mappings[i];
         fprintf(file, "%" PRId64 " = ", mapping->chat_id);
-        print_text(file, mapping->source_name);
+        print_text(file, config_mapping_name(config, mapping));
         if (mapping->source == CONFIG_SOURCE_UNKNOWN)
             fprintf(file, "  # no such source: uses the default source");
         else if (config->sources[mapping->source].readonly)

@@ -274,11 +274,9 @@ static bool parse_chat_id(const char *text, size_t bytes, int64_t *chat_id)
     return errno == 0;
 }
 
-void config_read_mapping(struct config_reader *reader, const struct toml_node *node, void *base)
+static void read_mappings(struct config_reader *reader, const struct toml_node *node,
+                          struct config_form *form)
 {
-    struct config_form *form = base;
-    if (!config_expect(reader, node, TOML_TABLE, "a table such as { 12345 = \"archive\" }"))
-        return;
     form->mappings = config_alloc(reader->arena, node->child_count, sizeof *form->mappings);
     if (!form->mappings)
         return;
@@ -297,6 +295,16 @@ void config_read_mapping(struct config_reader *reader, const struct toml_node *n
         }
         config_key_pop(reader, before);
     }
+}
+
+void config_read_mapping(struct config_reader *reader, const struct toml_node *node, void *base)
+{
+    if (!config_expect(reader, node, TOML_TABLE, "a table such as { 12345 = \"archive\" }"))
+        return;
+    struct config_arena *lasting = reader->arena;
+    reader->arena = &reader->scratch; /* a million chats are mapped to a few names */
+    read_mappings(reader, node, base);
+    reader->arena = lasting;
 }
 
 void config_read_list(struct config_reader *reader, const struct toml_node *node, const char *what,

@@ -185,20 +185,34 @@ static void choose_default(struct config_reader *reader, const struct names *nam
     check_readonly_default(reader, config);
 }
 
+static size_t count_unknown(const struct config_form *form, const struct names *names)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < form->mapping_count; i++)
+        count += find_source(names, form->mappings[i].source.text) == CONFIG_SOURCE_UNKNOWN;
+    return count;
+}
+
 static void fill_mappings(struct config_reader *reader, const struct names *names,
                           struct config *config)
 {
     const struct config_form *form = reader->form;
     struct config_mapping *mappings =
         config_alloc(reader->arena, form->mapping_count + 1, sizeof *mappings);
-    if (!mappings)
+    size_t unknown_count = count_unknown(form, names);
+    const char **unknown = config_alloc(reader->arena, unknown_count + 1, sizeof *unknown);
+    if (!mappings || !unknown)
         return;
+    unknown_count = 0;
     for (size_t i = 0; i < form->mapping_count; i++) {
         const struct form_mapping *from = &form->mappings[i];
-        mappings[i] = (struct config_mapping){from->chat_id, find_source(names, from->source.text),
-                                              from->source.text};
+        mappings[i] =
+            (struct config_mapping){from->chat_id, find_source(names, from->source.text), 0};
         if (mappings[i].source != CONFIG_SOURCE_UNKNOWN)
             continue;
+        mappings[i].unknown = (uint32_t)unknown_count;
+        unknown[unknown_count++] =
+            config_copy(reader->arena, from->source.text, strlen(from->source.text));
         struct config_where where = where_of(CONFIG_WARNING, &from->source, from->key);
         where.nearest = nearest_source(reader, config, from->source.text);
         report_add(reader->report, where,
@@ -207,6 +221,7 @@ static void fill_mappings(struct config_reader *reader, const struct names *name
                    (long long)from->chat_id, from->source.text,
                    config->sources[config->default_source].name);
     }
+    config->unknown_names = unknown;
     config->mappings = mappings;
     config->mapping_count = form->mapping_count;
 }

@@ -222,7 +222,7 @@ extern "C" {
 
 struct toml_document *toml_parse(const char *text, size_t bytes, struct toml_error *error)
 {
-    static const char too_large[] = "the file is larger than 1 MiB";
+    static const char too_large[] = "the file is larger than 64 MiB";
     static const char too_deep[] = "a key has more than 32 parts";
     static const char no_memory[] = "out of memory";
 

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /* A larger text is refused before it is parsed. */
-#define TOML_TEXT_BYTES_MAX ((size_t)1024 * 1024)
+#define TOML_TEXT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 /* Values and dotted keys may nest so deep. */
 enum { TOML_DEPTH_MAX = 32, TOML_ERROR_BYTES = 256 };

@@ -1,5 +1,6 @@
 /* Configurations and databases as files: reading, paths, files that are missing or shared; the
  * examples. */
+#include "service/toml.h"
 #include "tests/service/config/load_text.h"
 
 #include <fcntl.h>
@@ -127,12 +128,12 @@ static void a_file_beyond_the_limit_is_refused(void **state)
 {
     (void)state;
     FILE *file = fopen("c.toml", "w");
-    for (int i = 0; i < 1024 * 1024 / 16 + 1; i++)
+    for (size_t bytes = 0; bytes <= TOML_TEXT_BYTES_MAX; bytes += 16)
         fputs("###############\n", file);
     fclose(file);
     struct loaded loaded = load_file("c.toml");
     assert_int_equal(loaded.status, CONFIG_INVALID);
-    assert_finding(&loaded, CONFIG_ERROR, 1, "larger than 1 MiB");
+    assert_finding(&loaded, CONFIG_ERROR, 1, "larger than 64 MiB");
     loaded_free(&loaded);
 }
 

@@ -131,7 +131,7 @@ static void a_large_text_is_refused(void **state)
     struct toml_document *document = toml_parse(text, bytes, &error);
     assert_non_null(document);
     toml_free(document);
-    assert_refused(text, bytes + 1, 1, "larger than 1 MiB");
+    assert_refused(text, bytes + 1, 1, "larger than 64 MiB");
     free(text);
 }
 
