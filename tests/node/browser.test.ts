@@ -56,7 +56,7 @@ async function servePage(t: TestContext, server: Server): Promise<Page> {
   });
   await once(listener.listen(0, "127.0.0.1"), "listening");
   const { port } = listener.address() as AddressInfo;
-  const url = `http://127.0.0.1:${port}/?url=${encodeURIComponent(server.urls.ws)}`;
+  const url = `http://127.0.0.1:${port}/?url=${encodeURIComponent(server.url("ws"))}`;
   return { url, results };
 }
 

@@ -10,7 +10,7 @@ test("calls", async (t) => {
   const server = await startCluster(t);
   for (const scheme of SCHEMES) {
     await t.test(scheme, async (t) => {
-      const client = open(t, server.urls[scheme]);
+      const client = open(t, server.url(scheme));
       await t.test("ping", async () => {
         assert.ok((await client.ping({})).server?.version);
       });
@@ -126,7 +126,7 @@ test("README", async (t) => {
   const server = await Server.run(t, makeFolder(t), "--db", "bot.db");
   const program = path.join(import.meta.dirname, "example.js");
   const { stdout } = await promisify(execFile)(process.execPath, [program], {
-    env: { ...process.env, CHATSTORE_URL: server.urls.ipc },
+    env: { ...process.env, CHATSTORE_URL: server.url("ipc") },
     timeout: 20_000,
   });
   assert.match(stdout, /^Ann\nINVALID_ARGUMENT .*chat_id.*\n/);

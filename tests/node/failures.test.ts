@@ -87,7 +87,7 @@ test("restart", async (t) => {
   for (const scheme of SCHEMES) {
     await t.test(scheme, async (t) => {
       const server = await Server.run(t, makeFolder(t), "--db", "bot.db");
-      const client = open(t, server.urls[scheme]);
+      const client = open(t, server.url(scheme));
       let isOver = false;
       let written = 0;
       const count = async (): Promise<void> => {

@@ -9,8 +9,7 @@ import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 import { ChatstoreError, Client, type StatusName } from "chatstore";
 
-export type Scheme = "ipc" | "tcp" | "ws";
-export const SCHEMES: readonly Scheme[] = ["ipc", "tcp", "ws"];
+export const SCHEMES = ["ipc", "tcp", "ws"] as const;
 
 /** A variable that ctest sets. */
 export function environment(name: string): string {
@@ -41,34 +40,45 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A chatstored on a unix socket, TCP and a WebSocket, on the same addresses at each start. */
+/** A chatstored, on the same addresses at each start. */
 export class Server {
-  readonly urls: Record<Scheme, string>;
+  readonly #urls = new Map<string, string>();
   readonly #folder: string;
   readonly #options: string[];
   #process: ChildProcess | undefined;
   #said = "";
 
-  private constructor(folder: string, options: string[], wsPort: number) {
+  private constructor(folder: string, urls: string[], options: string[]) {
     this.#folder = folder;
     this.#options = options;
-    this.urls = {
-      ipc: `ipc://${folder}/s.sock`,
-      tcp: "tcp://127.0.0.1:0",
-      ws: `ws://127.0.0.1:${wsPort}/chat`,
-    };
+    urls.forEach((url) => this.#remember(url));
   }
 
-  /** Runs one with these options until the test ends. */
+  /** Runs one with these options on a unix socket, TCP and a WebSocket until the test ends. */
   static async run(t: TestContext, folder: string, ...options: string[]): Promise<Server> {
-    const server = new Server(folder, options, await freePort());
+    const ws = `ws://127.0.0.1:${await freePort()}/chat`;
+    return Server.runOn(t, folder, [`ipc://${folder}/s.sock`, "tcp://127.0.0.1:0", ws], ...options);
+  }
+
+  /** The same on other addresses, one for each scheme. */
+  static async runOn(
+    t: TestContext, folder: string, urls: string[], ...options: string[]
+  ): Promise<Server> {
+    const server = new Server(folder, urls, options);
     t.after(() => server.stop());
     await server.start();
     return server;
   }
 
+  /** Where it listens. */
+  url(scheme: string): string {
+    const url = this.#urls.get(scheme);
+    assert(url, `it does not listen on ${scheme}`);
+    return url;
+  }
+
   async start(): Promise<void> {
-    const listen = Object.values(this.urls).flatMap((url) => ["--listen", url]);
+    const listen = [...this.#urls.values()].flatMap((url) => ["--listen", url]);
     const program = path.join(environment("CHATSTORE_BINARY_DIR"), "service/chatstored");
     const child = spawn(program, [...this.#options, ...listen], {
       cwd: this.#folder,
@@ -76,13 +86,13 @@ export class Server {
     });
     this.#process = child;
     this.#said = "";
-    let missing = SCHEMES.length;
+    let missing = this.#urls.size;
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: child.stderr }).on("line", (line) => {
         this.#said += `${line}\n`;
         const url = /listening on (.*)/.exec(line)?.[1];
         if (url) {
-          this.urls[url.slice(0, url.indexOf(":")) as Scheme] = url;
+          this.#remember(url);
           missing -= 1;
         }
         if (missing === 0) {
@@ -91,6 +101,10 @@ export class Server {
       });
       child.once("exit", () => reject(new Error(`chatstored ended: ${this.#said}`)));
     });
+  }
+
+  #remember(url: string): void {
+    this.#urls.set(url.slice(0, url.indexOf(":")), url);
   }
 
   /** Ends it; one that is asked to must end well. */
@@ -125,7 +139,7 @@ chatMapping = { -3000 = "archive" }
 export async function startCluster(t: TestContext): Promise<Server> {
   const folder = makeFolder(t);
   const old = await Server.run(t, folder, "--db", "archive.db");
-  const client = open(t, old.urls.ipc);
+  const client = open(t, old.url("ipc"));
   for (const chatId of [-3000n, -100n]) {
     await client.updateChatInfo({ chatId, type: "group" });
     await client.updateChatUser({ chatId, userId: 7n, username: "@ann", fullName: "Ann" });

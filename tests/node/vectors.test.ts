@@ -91,7 +91,7 @@ test("conversation", async (t) => {
   for (const scheme of SCHEMES) {
     await t.test(scheme, async (t) => {
       const server = await Server.run(t, makeFolder(t), "--db", "bot.db");
-      const client = open(t, server.urls[scheme]);
+      const client = open(t, server.url(scheme));
       for (const { method: name, request, request_hex, response, status } of readVectors<Line>("calls.json")) {
         const method = methods.get(name);
         assert(method, name);
