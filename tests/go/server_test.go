@@ -31,11 +31,17 @@ type server struct {
 // test ends.
 func startServer(t *testing.T, folder string, options ...string) *server {
 	t.Helper()
-	s := &server{t: t, folder: folder, options: options, urls: map[string]string{
+	return startServerOn(t, folder, map[string]string{
 		"ipc": "ipc://" + filepath.Join(folder, "s.sock"),
 		"tcp": "tcp://127.0.0.1:0",
 		"ws":  fmt.Sprintf("ws://127.0.0.1:%d/chat", freePort(t)),
-	}}
+	}, options...)
+}
+
+// startServerOn is the same on other addresses.
+func startServerOn(t *testing.T, folder string, urls map[string]string, options ...string) *server {
+	t.Helper()
+	s := &server{t: t, folder: folder, options: options, urls: urls}
 	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
 	s.start()
 	return s
