@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -18,7 +19,9 @@ static sqlite3_vfs *real_vfs;
 static struct {
     _Atomic int error; /* 0: works */
     _Atomic unsigned spared;
+    _Atomic bool once;
 } faults[FAULT_OPERATIONS];
+static _Atomic unsigned fault_counter;
 
 static int fault_of(enum fault_operation operation)
 {
@@ -30,6 +33,17 @@ static int fault_of(enum fault_operation operation)
         if (atomic_compare_exchange_weak(&faults[operation].spared, &spared, spared - 1))
             return SQLITE_OK;
     }
+    if (faults[operation].once &&
+        !atomic_compare_exchange_strong(&faults[operation].error, &error, 0))
+        return SQLITE_OK;
+    fault_counter++;
+    return error;
+}
+
+/* The same, and the process ends if that is the fault. */
+static int end_or_fail(enum fault_operation operation)
+{
+    int error = fault_of(operation);
     if (error == FAULT_EXIT)
         _exit(0);
     return error;
@@ -48,25 +62,32 @@ static int fault_close(sqlite3_file *file)
 
 static int fault_read(sqlite3_file *file, void *to, int bytes, sqlite3_int64 at)
 {
-    int error = fault_of(FAULT_READ);
+    int error = end_or_fail(FAULT_READ);
     return error ? error : real_of(file)->pMethods->xRead(real_of(file), to, bytes, at);
 }
 
 static int fault_write(sqlite3_file *file, const void *from, int bytes, sqlite3_int64 at)
 {
     int error = fault_of(FAULT_WRITE);
-    return error ? error : real_of(file)->pMethods->xWrite(real_of(file), from, bytes, at);
+    if (error != SQLITE_FULL) {
+        int written =
+            real_of(file)->pMethods->xWrite(real_of(file), from, error ? bytes / 2 : bytes, at);
+        error = error ? error : written;
+    }
+    if (error == FAULT_EXIT)
+        _exit(0);
+    return error;
 }
 
 static int fault_truncate(sqlite3_file *file, sqlite3_int64 bytes)
 {
-    int error = fault_of(FAULT_WRITE);
+    int error = end_or_fail(FAULT_WRITE);
     return error ? error : real_of(file)->pMethods->xTruncate(real_of(file), bytes);
 }
 
 static int fault_sync(sqlite3_file *file, int flags)
 {
-    int error = fault_of(FAULT_SYNC);
+    int error = end_or_fail(FAULT_SYNC);
     return error ? error : real_of(file)->pMethods->xSync(real_of(file), flags);
 }
 
@@ -107,7 +128,9 @@ static int fault_device(sqlite3_file *file)
 
 static int fault_shm_map(sqlite3_file *file, int page, int bytes, int extend, void volatile **out)
 {
-    return real_of(file)->pMethods->xShmMap(real_of(file), page, bytes, extend, out);
+    int error = end_or_fail(FAULT_SHARE);
+    return error ? error
+                 : real_of(file)->pMethods->xShmMap(real_of(file), page, bytes, extend, out);
 }
 
 static int fault_shm_lock(sqlite3_file *file, int first, int count, int flags)
@@ -149,9 +172,19 @@ static int fault_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
 {
     (void)vfs;
     sqlite3_file *real = real_of(file);
-    int error = real_vfs->xOpen(real_vfs, name, real, flags, out);
+    int error = end_or_fail(FAULT_OPEN);
+    real->pMethods = NULL;
+    if (error == SQLITE_OK)
+        error = real_vfs->xOpen(real_vfs, name, real, flags, out);
     file->pMethods = real->pMethods ? &methods : NULL;
     return error;
+}
+
+static int fault_delete(sqlite3_vfs *vfs, const char *name, int syncs)
+{
+    (void)vfs;
+    int error = end_or_fail(FAULT_DELETE);
+    return error ? error : real_vfs->xDelete(real_vfs, name, syncs);
 }
 
 void fault_vfs_install(void)
@@ -165,13 +198,31 @@ void fault_vfs_install(void)
     vfs.zName = "fault";
     vfs.szOsFile = (int)sizeof(struct fault_file) + real_vfs->szOsFile;
     vfs.xOpen = fault_open;
+    vfs.xDelete = fault_delete;
     assert_int_equal(sqlite3_vfs_register(&vfs, 1), SQLITE_OK);
+}
+
+static void arm(enum fault_operation operation, unsigned spared, int error, bool once)
+{
+    fault_counter = 0;
+    faults[operation].once = once;
+    faults[operation].spared = spared;
+    faults[operation].error = error;
 }
 
 void fault_arm(enum fault_operation operation, unsigned spared, int error)
 {
-    faults[operation].spared = spared;
-    faults[operation].error = error;
+    arm(operation, spared, error, false);
+}
+
+void fault_arm_once(enum fault_operation operation, unsigned spared, int error)
+{
+    arm(operation, spared, error, true);
+}
+
+unsigned fault_count(void)
+{
+    return fault_counter;
 }
 
 void fault_clear(void)
