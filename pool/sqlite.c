@@ -27,7 +27,7 @@ enum {
     WAL_BYTES_KEPT = 64 << 20,
     WRITER_CACHE_KIB = 16 << 10, /* for the pages that a group of writes touches */
     CHECKPOINT_PAGES =
-        8192, /* in the WAL before they are moved to the file, each once for all its changes */
+        2000, /* in the WAL before they are moved to the file, each once for all its changes */
     VARIANTS_MAX = 8, /* values of a closed set that names a table */
 };
 
