@@ -10,10 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A token: this prefix and 43 characters of base64url, which are 256 random bits. */
-#define ACCESS_TOKEN_PREFIX "cst_"
-enum { ACCESS_TOKEN_CHARS = 4 + 43 };
-
 struct access;
 
 /* The clients of the configuration, which must outlive it; *access_out is NULL if it has none.
@@ -21,8 +17,8 @@ struct access;
 int access_new(const struct config *config, struct access **access_out);
 void access_free(struct access *access); /* NULL is allowed */
 
-/* The client of the token; NULL: no such token. Takes the same time for all tokens of the length
- * that ours have, whether known or not. */
+/* The client of the token; NULL: no such token. Takes the same time for all tokens of one length,
+ * whether known or not. */
 const struct config_client *access_find(const struct access *access, const char *token);
 
 bool access_allows(const struct config_client *client, enum config_right right, uint32_t source);

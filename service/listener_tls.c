@@ -242,8 +242,10 @@ struct listener_tls *listener_tls_load(const struct config_tls *config, struct s
         make_sum(config, &pem, tls->sum);
     }
     pem_clear(&pem);
-    if (sound)
+    if (sound) {
+        *why = (struct status){0};
         return tls;
+    }
     listener_tls_free(tls);
     return NULL;
 }

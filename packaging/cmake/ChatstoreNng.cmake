@@ -1,4 +1,5 @@
-# nng >= 1.10 with TLS: the targets chatstore_nng and chatstore_mbedcrypto.
+# nng >= 1.10 with TLS: the targets chatstore_nng and chatstore_mbedcrypto (mbedTLS's hashes, keys and
+# certificates).
 #
 # From the system if it is new enough there, else Debian 13's static libraries, fetched by
 # packaging/nng/fetch into CHATSTORE_DEPS_DIR and linked as one archive, libchatstore_nng.a, which
@@ -36,12 +37,14 @@ endfunction()
 
 function(chatstore_nng_from_system)
     find_library(CHATSTORE_MBEDCRYPTO_LIBRARY mbedcrypto REQUIRED)
-    mark_as_advanced(CHATSTORE_MBEDCRYPTO_LIBRARY)
+    find_library(CHATSTORE_MBEDX509_LIBRARY mbedx509 REQUIRED)
+    mark_as_advanced(CHATSTORE_MBEDCRYPTO_LIBRARY CHATSTORE_MBEDX509_LIBRARY)
     add_library(chatstore_nng INTERFACE)
     target_include_directories(chatstore_nng SYSTEM INTERFACE "${CHATSTORE_NNG_INCLUDE}")
     target_link_libraries(chatstore_nng INTERFACE "${CHATSTORE_NNG_LIBRARY}" Threads::Threads)
     add_library(chatstore_mbedcrypto INTERFACE)
-    target_link_libraries(chatstore_mbedcrypto INTERFACE "${CHATSTORE_MBEDCRYPTO_LIBRARY}")
+    target_link_libraries(chatstore_mbedcrypto INTERFACE
+        "${CHATSTORE_MBEDX509_LIBRARY}" "${CHATSTORE_MBEDCRYPTO_LIBRARY}")
 endfunction()
 
 function(chatstore_nng_from_fetched)

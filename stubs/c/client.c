@@ -94,6 +94,8 @@ static void client_free(struct chatstore_client *client)
     pthread_cond_destroy(&client->left);
     pthread_mutex_destroy(&client->lock);
     pthread_mutex_destroy(&client->alarm_lock);
+    if (client->options.token != NULL)
+        explicit_bzero((char *)client->options.token, strlen(client->options.token));
     free((char *)client->options.token);
     free(client->url);
     free(client);
@@ -128,6 +130,10 @@ static enum chatstore_status open_transport(struct chatstore_client *client, cha
     struct chatstore_transport_options options = {
         .reply_bytes_max = client->options.reply_bytes_max,
         .connect_timeout_ms = client->options.connect_timeout_ms,
+        .tls_ca_file = client->options.tls_ca_file,
+        .tls_cert_file = client->options.tls_cert_file,
+        .tls_key_file = client->options.tls_key_file,
+        .tls_server_name = client->options.tls_server_name,
         .on_alarm = client_alarm,
         .arg = client,
     };
@@ -135,7 +141,12 @@ static enum chatstore_status open_transport(struct chatstore_client *client, cha
     client->ops = transport_find(client->url, error, error_bytes);
     if (client->ops == NULL)
         return CHATSTORE_UNAVAILABLE;
-    return client->ops->open(client->url, &options, &client->transport, error, error_bytes);
+    enum chatstore_status status =
+        client->ops->open(client->url, &options, &client->transport, error, error_bytes);
+    /* The caller's texts, read for the last time. */
+    client->options.tls_ca_file = client->options.tls_cert_file = NULL;
+    client->options.tls_key_file = client->options.tls_server_name = NULL;
+    return status;
 }
 
 enum chatstore_status chatstore_client_open(const char *url,

@@ -9,11 +9,13 @@
 #include <stdatomic.h>
 
 /* Raised when anything below changes: libraries of different versions must not be mixed. */
-#define CHATSTORE_TRANSPORT_VERSION 1
+#define CHATSTORE_TRANSPORT_VERSION 2
 
 struct chatstore_transport_options {
     size_t reply_bytes_max;
     uint32_t connect_timeout_ms; /* 0: as long as the frame may take */
+    /* As in chatstore_client_options; read by open() only. */
+    const char *tls_ca_file, *tls_cert_file, *tls_key_file, *tls_server_name;
     /* What alarm() calls, on any thread. */
     void (*on_alarm)(void *arg);
     void *arg;

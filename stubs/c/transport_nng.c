@@ -1,6 +1,8 @@
-/* Frames over nng: a REQ socket, one of its contexts for each frame that is out. The only file of
- * the client that knows nng. */
+/* Frames over nng: a REQ socket, one of its contexts for each frame that is out. With
+ * transport_tls.c the only file of the client that knows nng. */
 #include "transport.h"
+
+#include "transport_tls.h"
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
@@ -12,6 +14,9 @@
 #include <time.h>
 
 enum { RECONNECT_MS_MIN = 100, RECONNECT_MS_MAX = 1000, TEXT_BYTES = 512 };
+
+/* Not an error of nng: the text says what is wrong. */
+enum { TLS_FAILED = -1 };
 
 struct nng_transport;
 
@@ -79,8 +84,12 @@ static enum chatstore_status explain_send(const struct nng_slot *slot, int error
         snprintf(text, TEXT_BYTES, "not sent to %s: %s", transport->url, nng_strerror(error));
     else if (atomic_load(&transport->pipe_count) == 0)
         snprintf(text, TEXT_BYTES,
-                 "there is no connection to %s; is chatstored running, and listening there?",
-                 transport->url);
+                 "there is no connection to %s; is chatstored running, and listening there?%s",
+                 transport->url,
+                 transport_tls_is_used(transport->url)
+                     ? " If so: its certificate must be signed by the CA that was given, be for "
+                       "this host and not have expired, and it may want a certificate of ours"
+                     : "");
     else
         snprintf(text, TEXT_BYTES, "the server at %s takes no requests in; is it overloaded?",
                  transport->url);
@@ -303,7 +312,8 @@ static nng_duration reconnect_ms_min(void)
 
 /* The limits come before the dialer, which takes them on when it is made. Resending is ours to do,
  * or not: a request that nng sends again would be carried out again. */
-static int set_up_socket(struct nng_transport *transport, nng_dialer *dialer)
+static int set_up_socket(struct nng_transport *transport, nng_dialer *dialer, char *error_text,
+                         size_t error_bytes)
 {
     nng_socket socket = transport->socket;
     int error;
@@ -318,6 +328,10 @@ static int set_up_socket(struct nng_transport *transport, nng_dialer *dialer)
            (error = nng_dialer_create(dialer, socket, transport->url)));
     if (error != 0)
         return error;
+    if (transport_tls_is_used(transport->url) &&
+        !transport_tls_set_up(*dialer, transport->url, &transport->options, error_text,
+                              error_bytes))
+        return TLS_FAILED;
     /* Only tcp has it. */
     nng_dialer_set_bool(*dialer, NNG_OPT_TCP_KEEPALIVE, true);
     return nng_dialer_start(*dialer, NNG_FLAG_NONBLOCK);
@@ -380,7 +394,7 @@ static enum chatstore_status nng_transport_open(const char *url,
     error = nng_req0_open(&transport->socket);
     if (error != 0)
         goto err_socket;
-    error = set_up_socket(transport, &dialer);
+    error = set_up_socket(transport, &dialer, error_text, error_bytes);
     if (error != 0)
         goto err_dialer;
     *transport_out = transport;
@@ -392,6 +406,8 @@ err_socket:
     nng_aio_free(transport->alarm_aio);
 err_aio:
     transport_free(transport);
+    if (error == TLS_FAILED)
+        return CHATSTORE_INVALID_ARGUMENT;
     return explain_open(url, error, error_text, error_bytes);
 }
 

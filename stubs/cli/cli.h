@@ -20,12 +20,21 @@ enum {
     CLI_EXIT_IO = 74
 };
 
+enum { CLI_HOSTS_MAX = 64 };
+
 struct cli_options {
     const char *url; /* NULL: CHATSTORE_URL or the default */
     const char *token_file;
     const char *request_id;
     enum cli_format format;
-    uint32_t timeout_ms; /* 0: default */
+    uint32_t timeout_ms;                       /* 0: default */
+    const char *ca, *cert, *key, *server_name; /* of TLS */
+    const char *read, *write;                  /* of token new: "a,b" */
+    bool admin;
+    const char *dir; /* of cert new */
+    const char *hosts[CLI_HOSTS_MAX];
+    size_t host_count;
+    uint32_t days;
     bool from_stdin;
     bool help, version;
 };
@@ -71,6 +80,8 @@ int cli_run_call(const struct cli_options *options, char **words, int count);
 int cli_run_stdin(const struct cli_options *options);
 int cli_run_list(const struct cli_options *options);
 int cli_run_describe(const struct cli_options *options, char **words, int count);
+int cli_run_token(const struct cli_options *options, char **words, int count);
+int cli_run_cert(const struct cli_options *options, char **words, int count);
 int cli_run_ping(const struct cli_options *options);
 int cli_run_reload(const struct cli_options *options);
 int cli_run_sources(const struct cli_options *options);

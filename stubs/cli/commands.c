@@ -31,6 +31,10 @@ struct chatstore_client *cli_open(const struct cli_options *options, int *exit_o
         .timeout_ms = options->timeout_ms,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .token = getenv("CHATSTORE_TOKEN"),
+        .tls_ca_file = options->ca,
+        .tls_cert_file = options->cert,
+        .tls_key_file = options->key,
+        .tls_server_name = options->server_name,
     };
     struct chatstore_client *client;
 

@@ -37,9 +37,14 @@ static const struct command {
     int (*run)(const struct cli_options *options, char **words, int count);
     int (*run_alone)(const struct cli_options *options);
 } commands[] = {
-    {"call", run_call, NULL},         {"describe", cli_run_describe, NULL},
-    {"list", NULL, cli_run_list},     {"ping", NULL, cli_run_ping},
-    {"reload", NULL, cli_run_reload}, {"sources", NULL, cli_run_sources},
+    {"call", run_call, NULL},
+    {"cert", cli_run_cert, NULL},
+    {"describe", cli_run_describe, NULL},
+    {"list", NULL, cli_run_list},
+    {"ping", NULL, cli_run_ping},
+    {"reload", NULL, cli_run_reload},
+    {"sources", NULL, cli_run_sources},
+    {"token", cli_run_token, NULL},
 };
 
 static int run_command(const struct cli_options *options, char **words, int count)

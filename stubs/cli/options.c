@@ -8,6 +8,8 @@
 
 #include "suggest.h"
 
+enum { CERTIFICATE_DAYS = 825 };
+
 static const char help_text[] =
     "usage: chatstore COMMAND [OPTION]...\n"
     "\n"
@@ -30,9 +32,18 @@ static const char help_text[] =
     "  reload               make the server read its configuration file again, whole or not at\n"
     "                       all, and say what changed\n"
     "  sources              the server's sources: state, schema, counters\n"
+    "  token new NAME       make a token for a bot, and the lines that let it in for the server's\n"
+    "                       configuration file: --read SOURCE,... --write SOURCE,... ('*' is "
+    "every\n"
+    "                       source), --admin; with --token-file FILE the token goes there\n"
+    "  cert new             make a CA and certificates for server and clients, and print where "
+    "they\n"
+    "                       go: --dir DIR, --host NAME for each name and address by which bots\n"
+    "                       reach the server, --days N (default 825)\n"
     "\n"
     "options:\n"
-    "  --url URL            ipc:///path, tcp://host:port, ws://host:port/path, or without a\n"
+    "  --url URL            ipc:///path, tcp://host:port, tls+tcp://host:port,\n"
+    "                       ws://host:port/path, wss://host:port/path, or without a\n"
     "                       server embedded:bot.db, embedded:chatstore.toml.\n"
     "                       Default: $CHATSTORE_URL, else ipc://$XDG_RUNTIME_DIR/chatstore.sock,\n"
     "                       else ipc:///run/chatstore/chatstore.sock\n"
@@ -40,6 +51,11 @@ static const char help_text[] =
     "  --timeout-ms N       how long a call may take; default 30000\n"
     "  --request-id UUID    makes a write safe to repeat: with the same id it is done once\n"
     "  --token-file FILE    the token is the file's first line; default: $CHATSTORE_TOKEN\n"
+    "  --ca FILE            of tls+tcp and wss: the CA of the server's certificate; default: "
+    "those\n"
+    "                       that the system trusts\n"
+    "  --cert, --key FILE   our own certificate and its key, where the server wants one\n"
+    "  --server-name NAME   that the server's certificate must have; default: the URL's host\n"
     "  -h, --help           this text\n"
     "  --version            the version\n"
     "\n"
@@ -57,6 +73,16 @@ enum option_id {
     OPTION_TIMEOUT_MS,
     OPTION_REQUEST_ID,
     OPTION_TOKEN_FILE,
+    OPTION_CA,
+    OPTION_CERT,
+    OPTION_KEY,
+    OPTION_SERVER_NAME,
+    OPTION_READ,
+    OPTION_WRITE,
+    OPTION_ADMIN,
+    OPTION_DIR,
+    OPTION_HOST,
+    OPTION_DAYS,
     OPTION_STDIN,
     OPTION_VERSION
 };
@@ -67,6 +93,16 @@ static const struct option long_options[] = {
     {"timeout-ms", required_argument, NULL, OPTION_TIMEOUT_MS},
     {"request-id", required_argument, NULL, OPTION_REQUEST_ID},
     {"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
+    {"ca", required_argument, NULL, OPTION_CA},
+    {"cert", required_argument, NULL, OPTION_CERT},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"server-name", required_argument, NULL, OPTION_SERVER_NAME},
+    {"read", required_argument, NULL, OPTION_READ},
+    {"write", required_argument, NULL, OPTION_WRITE},
+    {"admin", no_argument, NULL, OPTION_ADMIN},
+    {"dir", required_argument, NULL, OPTION_DIR},
+    {"host", required_argument, NULL, OPTION_HOST},
+    {"days", required_argument, NULL, OPTION_DAYS},
     {"stdin", no_argument, NULL, OPTION_STDIN},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -110,20 +146,76 @@ static bool unknown_option(const char *given)
     return false;
 }
 
-static bool read_option(int id, const char *given, struct cli_options *options)
+static bool read_days(const char *text, uint32_t *days_out)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value == 0 || value > 36500) {
+        fprintf(stderr, "chatstore: --days %s: not a number from 1 to 36500\n", text);
+        return false;
+    }
+    *days_out = (uint32_t)value;
+    return true;
+}
+
+static bool add_host(struct cli_options *options)
+{
+    if (options->host_count == CLI_HOSTS_MAX) {
+        fprintf(stderr, "chatstore: more than %d --host\n", CLI_HOSTS_MAX);
+        return false;
+    }
+    options->hosts[options->host_count++] = optarg;
+    return true;
+}
+
+/* Options whose value is kept as it is; NULL: it is none of these. */
+static const char **text_option(int id, struct cli_options *options)
 {
     switch (id) {
     case OPTION_URL:
-        options->url = optarg;
+        return &options->url;
+    case OPTION_REQUEST_ID:
+        return &options->request_id;
+    case OPTION_TOKEN_FILE:
+        return &options->token_file;
+    case OPTION_CA:
+        return &options->ca;
+    case OPTION_CERT:
+        return &options->cert;
+    case OPTION_KEY:
+        return &options->key;
+    case OPTION_SERVER_NAME:
+        return &options->server_name;
+    case OPTION_READ:
+        return &options->read;
+    case OPTION_WRITE:
+        return &options->write;
+    case OPTION_DIR:
+        return &options->dir;
+    default:
+        return NULL;
+    }
+}
+
+static bool read_option(int id, const char *given, struct cli_options *options)
+{
+    const char **text = text_option(id, options);
+
+    if (text != NULL) {
+        *text = optarg;
         return true;
+    }
+    switch (id) {
     case OPTION_TIMEOUT_MS:
         return read_timeout(optarg, &options->timeout_ms);
-    case OPTION_REQUEST_ID:
-        options->request_id = optarg;
+    case OPTION_ADMIN:
+        options->admin = true;
         return true;
-    case OPTION_TOKEN_FILE:
-        options->token_file = optarg;
-        return true;
+    case OPTION_HOST:
+        return add_host(options);
+    case OPTION_DAYS:
+        return read_days(optarg, &options->days);
     case OPTION_STDIN:
         options->from_stdin = true;
         return true;
@@ -147,7 +239,7 @@ bool cli_read_options(int argc, char **argv, struct cli_options *options, int *f
 {
     int id;
 
-    *options = (struct cli_options){0};
+    *options = (struct cli_options){.days = CERTIFICATE_DAYS};
     opterr = 0;
     optind = 0; /* from the start, also when called again */
     for (;;) {

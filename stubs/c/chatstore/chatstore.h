@@ -85,12 +85,18 @@ struct chatstore_client_options {
     bool no_join;                  /* a frame for each call */
     bool no_retry;                 /* each call is sent once */
     uint32_t source_retry_ms;      /* how long a source that is down is asked again. 0: 2,000 */
-    uint64_t reserved[8];          /* zero */
+    /* Of "tls+tcp:" and "wss:" URLs: PEM files, read by chatstore_client_open(). */
+    const char *tls_ca_file;     /* the CA of the server's certificate. NULL: the system's CAs */
+    const char *tls_cert_file;   /* our certificate, where the server wants one. NULL: none */
+    const char *tls_key_file;    /* its key, without a password */
+    const char *tls_server_name; /* that the server's certificate must have. NULL: the URL's host */
+    uint64_t reserved[4];        /* zero */
 };
 
 /* Open a client. Does not wait for the server: calls do, until their time is up.
  *
- * url         "ipc:///path", "tcp://host:port", "ws://...", "inproc://name"; or, with no server,
+ * url         "ipc:///path", "tcp://host:port", "tls+tcp://host:port", "ws://...", "wss://...",
+ *             "inproc://name"; or, with no server,
  *             "embedded:bot.db", "embedded:chatstore.toml". NULL: $CHATSTORE_URL, else
  *             chatstore_url_default().
  * options     copied; NULL: all defaults.
