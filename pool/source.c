@@ -157,10 +157,9 @@ static bool open_first(struct source *source, struct connection **reader_out, st
             source->writer = NULL;
         }
     }
-    if (source->writer)
-        return true;
     *reader_out = source->ops->connect(source, CONNECTION_READER, why);
-    if (*reader_out && !source->ops->prepare(*reader_out, CONNECTION_READER, why)) {
+    if (*reader_out && !source->writer &&
+        !source->ops->prepare(*reader_out, CONNECTION_READER, why)) {
         source->ops->disconnect(*reader_out);
         *reader_out = NULL;
     }
@@ -189,13 +188,11 @@ static void open_task_run(struct task *task)
     if (opened) {
         if (source->writer)
             source->writer->generation = source->generation;
-        if (reader) {
-            reader->generation = source->generation;
-            reader->next = source->idle;
-            source->idle = reader;
-            source->readers_open++;
-            source->counters.opened++;
-        }
+        reader->generation = source->generation;
+        reader->next = source->idle;
+        source->idle = reader;
+        source->readers_open++;
+        source->counters.opened++;
         set_state(source, SOURCE_UP, NULL);
         if (!source->health_posted && !source->closing) {
             source->health_posted = true;
