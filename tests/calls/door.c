@@ -59,8 +59,8 @@ static void serve(struct door *door, const char *path, const char *listen_url)
     }
     assert_int_equal(engine_open(door->config, &door->engine), 0);
     log_capture_clear();
-    if (listener_start(door->engine, urls, 1, door->config, &door->listener, error,
-                       sizeof error) != 0)
+    if (listener_start(door->engine, urls, 1, door->config, &door->listener, error, sizeof error) !=
+        0)
         fail_msg("%s", error);
     log_capture_wait("listening on ", line, sizeof line);
     snprintf(door->url, sizeof door->url, "%s", strstr(line, "listening on ") + 13);

@@ -30,8 +30,8 @@ static void server_start(struct server *server, const char *limits)
     sandbox_path(&server->service.sandbox, "socket", server->socket_path);
     snprintf(server->url, sizeof server->url, "ipc://%s", server->socket_path);
     const char *const urls[] = {server->url};
-    if (listener_start(server->service.engine, urls, 1, server->service.config,
-                       &server->listener, error, sizeof error) != 0)
+    if (listener_start(server->service.engine, urls, 1, server->service.config, &server->listener,
+                       error, sizeof error) != 0)
         fail_msg("%s", error);
 }
 
@@ -201,8 +201,8 @@ static void what_cannot_be_listened_on_is_said(void **state)
     service_start_limited(&service, "");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         error[0] = '\0';
-        assert_int_not_equal(listener_start(service.engine, &bad[i], 1, service.config,
-                                            &listener, error, sizeof error),
+        assert_int_not_equal(listener_start(service.engine, &bad[i], 1, service.config, &listener,
+                                            error, sizeof error),
                              0);
         assert_non_null(strstr(error, bad[i]));
     }
