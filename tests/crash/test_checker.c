@@ -290,14 +290,17 @@ static void a_journal_is_what_was_written(void **state)
 {
     (void)state;
     struct checker_figures figures;
-    struct operation operation = {
-        .kind = OPERATION_SAVE, .source = "main", .chat_id = -1, .user_id = 1, .day = 1};
+    struct operation operation = {.op = "w0-0",
+                                  .kind = OPERATION_SAVE,
+                                  .source = "main",
+                                  .chat_id = -1,
+                                  .user_id = 1,
+                                  .day = 1,
+                                  .bytes = 3,
+                                  .request_id = "id-0"};
     int error;
     make_files();
     write_journal(SAVE_0 ACK_0, NULL);
-    strcpy(operation.op, "w0-0");
-    strcpy(operation.request_id, "id-0");
-    operation.bytes = 3;
     int journal = journal_open(journal_path);
     assert_true(journal >= 0);
     journal_intent(journal, &operation);

@@ -36,12 +36,17 @@ static const char *const start_names[LIFE_STARTS] = {"fresh", "old", "crashed"};
 
 /* ---- A process that ends in the middle ---- */
 
+static unsigned number_of(const char *text)
+{
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
 static int run_child(char **arguments)
 {
     struct life life = {
         .path = arguments[2], .truncates = arguments[3][0] == 't', .acks = STDOUT_FILENO};
     fault_vfs_install();
-    fault_arm((enum fault_operation)atoi(arguments[4]), (unsigned)atoi(arguments[5]), FAULT_EXIT);
+    fault_arm((enum fault_operation)number_of(arguments[4]), number_of(arguments[5]), FAULT_EXIT);
     life_play(&life);
     fault_clear();
     return CHILD_WHOLE;
@@ -232,7 +237,7 @@ static void a_disk_that_fails_for_good_is_survived(void **state)
 static int setup(void **state)
 {
     const char *text = getenv("CHATSTORE_LIVES_STEP");
-    step = text && atoi(text) > 0 ? (unsigned)atoi(text) : STEP_DEFAULT;
+    step = text && number_of(text) > 0 ? number_of(text) : STEP_DEFAULT;
     offset = (unsigned)getpid();
     setenv("CHATSTORE_LOG", "error", 1);
     if (access("/dev/shm", W_OK) == 0)
