@@ -80,9 +80,16 @@ static void release(struct source *source, struct connection *connection, bool s
     pthread_mutex_unlock(&source->lock);
 }
 
-/* The kind's reason takes the source down and becomes, with its name, the job's answer. */
+/* The kind's reason takes the source down and becomes, with its name, the job's answer. Want of
+ * memory is no fault of the source. */
 static void broken(struct source *source, uint64_t generation, struct job *job)
 {
+    if (job->status.code == STATUS_RESOURCE_EXHAUSTED) {
+        struct status why = job->status;
+        status_set(&job->status, why.code, "source %s: %s: %.400s", source->config.name,
+                   job->call->name, why.text);
+        return;
+    }
     source_fail(source, generation, &job->status);
     source_set_broken_status(source, &job->status, &job->status);
 }

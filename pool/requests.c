@@ -78,14 +78,17 @@ int requests_find(struct requests *requests, struct job *job, bool *known_out)
     if (!has_id(job))
         return SQLITE_OK;
     sqlite3_stmt *find = requests->find;
-    sqlite3_bind_text(find, 1, job->request_id, -1, SQLITE_STATIC);
-    if (sqlite3_step(find) != SQLITE_ROW)
-        return finish(find);
+    int error = sqlite3_bind_text(find, 1, job->request_id, -1, SQLITE_STATIC);
+    if (error != SQLITE_OK || sqlite3_step(find) != SQLITE_ROW) {
+        int reset = finish(find);
+        return error != SQLITE_OK ? error : reset;
+    }
     *known_out = true;
     unsigned char hash[32];
     hash_content(job, hash);
-    if (sqlite3_column_bytes(find, 0) != CONTENT_BYTES ||
-        memcmp(sqlite3_column_blob(find, 0), hash, CONTENT_BYTES) != 0) {
+    const void *content = sqlite3_column_blob(find, 0);
+    if (!content || sqlite3_column_bytes(find, 0) != CONTENT_BYTES ||
+        memcmp(content, hash, CONTENT_BYTES) != 0) {
         status_set(&job->status, STATUS_ALREADY_EXISTS,
                    "source %s: %s: the request_id %.40s stood for another request before; each "
                    "request needs one of "
@@ -99,6 +102,10 @@ int requests_find(struct requests *requests, struct job *job, bool *known_out)
     if (code == STATUS_OK) {
         job->status = (struct status){0};
         buffer_append(&job->answer->payload, answer, bytes);
+        if (job->answer->payload.fault != BUFFER_OK)
+            status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                       "source %s: %s: no room for the answer that was given before",
+                       source_config(job->source)->name, job->call->name);
     } else {
         status_set(&job->status, (enum status_code)code, "%.*s", (int)bytes, (const char *)answer);
     }
@@ -114,15 +121,23 @@ int requests_store(struct requests *requests, const struct job *job)
     bool good = job->status.code == STATUS_OK;
     const struct buffer *payload = &job->answer->payload;
     sqlite3_stmt *store = requests->store;
-    sqlite3_bind_text(store, 1, job->request_id, -1, SQLITE_STATIC);
-    sqlite3_bind_blob(store, 2, hash, CONTENT_BYTES, SQLITE_TRANSIENT);
-    sqlite3_bind_int(store, 3, (int)job->status.code);
-    sqlite3_bind_blob(store, 4,
-                      good ? (payload->bytes ? (const void *)payload->data : "") : job->status.text,
-                      good ? (int)payload->bytes : (int)strlen(job->status.text), SQLITE_STATIC);
-    sqlite3_bind_int64(store, 5, (int64_t)time(NULL));
-    sqlite3_step(store);
-    return finish(store);
+    int error = sqlite3_bind_text(store, 1, job->request_id, -1, SQLITE_STATIC);
+    if (error == SQLITE_OK)
+        error = sqlite3_bind_blob(store, 2, hash, CONTENT_BYTES, SQLITE_STATIC);
+    if (error == SQLITE_OK)
+        error = sqlite3_bind_int(store, 3, (int)job->status.code);
+    if (error == SQLITE_OK)
+        error = good
+                    ? sqlite3_bind_blob(store, 4, payload->bytes ? (const void *)payload->data : "",
+                                        (int)payload->bytes, SQLITE_STATIC)
+                    : sqlite3_bind_blob(store, 4, job->status.text, (int)strlen(job->status.text),
+                                        SQLITE_STATIC);
+    if (error == SQLITE_OK)
+        error = sqlite3_bind_int64(store, 5, (int64_t)time(NULL));
+    if (error == SQLITE_OK)
+        sqlite3_step(store);
+    int reset = finish(store);
+    return error != SQLITE_OK ? error : reset;
 }
 
 int requests_forget(struct requests *requests, const struct source_config *config)

@@ -65,6 +65,12 @@ static bool is_busy(int error)
     return (error & 0xff) == SQLITE_BUSY || (error & 0xff) == SQLITE_LOCKED;
 }
 
+/* Memory that ran out says nothing about the file. */
+static bool is_out_of_memory(int error)
+{
+    return (error & 0xff) == SQLITE_NOMEM || error == SQLITE_IOERR_NOMEM;
+}
+
 static bool is_memory(const struct source *source)
 {
     return strcmp(source->config.path, ":memory:") == 0;
@@ -195,7 +201,9 @@ static void set_open_status(const struct source *source, sqlite3 *db, int error,
 {
     struct stat file;
     const char *path = source->config.path;
-    if ((error & 0xff) == SQLITE_CANTOPEN && !is_memory(source) && stat(path, &file) != 0)
+    if (is_out_of_memory(error))
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory", path);
+    else if ((error & 0xff) == SQLITE_CANTOPEN && !is_memory(source) && stat(path, &file) != 0)
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
     else if (is_busy(error))
         status_set(why, STATUS_UNAVAILABLE, "%s: another process holds a lock on the file", path);
@@ -365,6 +373,10 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
     const char *call = job->call->name;
     const char *text = sqlite3_errmsg(connection->db);
     struct status *status = &job->status;
+    if (is_out_of_memory(error)) {
+        status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: out of memory", source, call);
+        return OUTCOME_DONE;
+    }
     switch (error & 0xff) {
     case SQLITE_CONSTRAINT:
         if (error == SQLITE_CONSTRAINT_PRIMARYKEY || error == SQLITE_CONSTRAINT_UNIQUE)
@@ -379,9 +391,6 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
             "source %s: %s: the answer or a value in it is larger than the limit of %zu bytes "
             "(reply_bytes); ask for less with a limit",
             source, call, job->answer->payload.bytes_max);
-        return OUTCOME_DONE;
-    case SQLITE_NOMEM:
-        status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: out of memory", source, call);
         return OUTCOME_DONE;
     case SQLITE_FULL:
         status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: the disk is full", source,
@@ -501,10 +510,12 @@ static enum outcome set_group_error(struct sqlite_connection *connection, const 
     if (is_busy(error))
         return OUTCOME_BUSY;
     const struct source_config *config = &connection->base.source->config;
-    bool full = (error & 0xff) == SQLITE_FULL;
-    if (full)
+    if ((error & 0xff) == SQLITE_FULL)
         status_set(why, STATUS_RESOURCE_EXHAUSTED,
                    "source %s: the disk is full (%s); nothing was written", config->name, what);
+    else if (is_out_of_memory(error))
+        status_set(why, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: out of memory (%s); nothing was written", config->name, what);
     else
         status_set(why, STATUS_UNAVAILABLE, "%s: %s failed: %s", config->path, what,
                    sqlite3_errmsg(connection->db));
@@ -572,7 +583,9 @@ static enum outcome write_once(struct sqlite_connection *connection, struct job 
                 job->status = why;
             return OUTCOME_BROKEN;
         }
-        run_plain(connection->rollback_to);
+        error = run_plain(connection->rollback_to);
+        if (error != SQLITE_OK)
+            return lose_group(connection, job, error);
     }
     if (!is_lasting(job->status.code))
         return OUTCOME_DONE;

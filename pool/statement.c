@@ -77,7 +77,9 @@ static int set_prepare_status(sqlite3 *db, const struct call *call, int error, s
         status_set(why, STATUS_FAILED_PRECONDITION,
                    "%s needs what the file does not have: %s; its schema is older than the call",
                    call->name, text);
-    else if (error != SQLITE_ERROR && error != SQLITE_NOMEM && error != SQLITE_INTERRUPT)
+    else if (error == SQLITE_NOMEM || error == SQLITE_IOERR_NOMEM)
+        return SQLITE_NOMEM; /* says nothing about the file */
+    else if (error != SQLITE_ERROR && error != SQLITE_INTERRUPT)
         status_set(why, STATUS_UNAVAILABLE, "%s", text); /* the file's */
     else if (error == SQLITE_ERROR)
         status_set(why, STATUS_INTERNAL, "%s: %s", call->name, text);
