@@ -88,6 +88,9 @@ struct config_mapping {
       "Merged answers that are kept until one of their sources changes; 0 keeps none.")            \
     X(connections_max, 4096, 1, 1000000,                                                           \
       "Connections at the same time, over all addresses; one more is closed at once.")             \
+    X(handshake_ms, 10000, 100, 600000,                                                            \
+      "A connection of the network that has not ended its handshakes (TLS, HTTP) in this time is " \
+      "closed.")                                                                                   \
     X(idle_ms, 600000, 1000, 86400000,                                                             \
       "A connection of the network that has sent nothing for so long is closed; clients connect "  \
       "again when they need it.")

@@ -1,5 +1,6 @@
 #include "listener.h"
 
+#include "half_open.h"
 #include "listener_addresses.h"
 #include "pipes.h"
 
@@ -8,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
@@ -24,6 +26,7 @@ enum {
     UNKNOWN_TOKENS_MAX = 5, /* from one connection; then it is closed */
     LOOK_MS_MAX = 5000,     /* how often silent connections are looked for */
     CLOSE_AT_ONCE_MAX = 64,
+    PORTS_MAX = 256,
 };
 
 /* One request at a time: received, run, answered, and then the next. */
@@ -43,6 +46,7 @@ struct listener {
     nng_duration reply_send_ms;
     struct addresses *addresses;
     struct pipes *pipes;
+    struct half_open *half_open; /* NULL: nothing of the network is listened on */
     int64_t idle_ms;
     nng_aio *look_aio;
     struct exchange *exchanges;
@@ -246,15 +250,37 @@ static void exchange_cb(void *arg)
 
 /* ---- Connections ---- */
 
+/* As half_open_peer(), of nng's form of an address; 0: it is none of the internet. */
+static uint64_t peer_number(const nng_sockaddr *address)
+{
+    struct sockaddr_storage plain = {.ss_family = AF_UNSPEC};
+    if (address->s_family == NNG_AF_INET) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&plain;
+        in->sin_family = AF_INET;
+        in->sin_port = address->s_in.sa_port;
+        in->sin_addr.s_addr = address->s_in.sa_addr;
+    } else if (address->s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&plain;
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = address->s_in6.sa_port;
+        memcpy(&in6->sin6_addr, address->s_in6.sa_addr, sizeof in6->sin6_addr);
+    } else {
+        return 0;
+    }
+    return half_open_peer(&plain);
+}
+
 static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     static struct log_limit limit = {.burst = 1};
     struct listener *listener = arg;
     nng_sockaddr address;
     (void)event;
-    bool is_network =
-        nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0 || address.s_family != NNG_AF_IPC;
-    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, clock_now_ms()))
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
+        address.s_family = NNG_AF_UNSPEC;
+    bool is_network = address.s_family != NNG_AF_IPC && address.s_family != NNG_AF_INPROC;
+    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer_number(&address),
+                  clock_now_ms()))
         return;
     log_limited(&limit, LOG_WARN, "a connection is closed at once: there are %zu (connections_max)",
                 pipes_count(listener->pipes));
@@ -325,6 +351,15 @@ static int start_exchanges(struct listener *listener, size_t count)
     return 0;
 }
 
+static int watch_handshakes(struct listener *listener, const struct config_limits *limits)
+{
+    uint16_t ports[PORTS_MAX];
+    size_t count = addresses_list_ports(listener->addresses, ports, PORTS_MAX);
+    return count == 0 ? 0
+                      : half_open_start(listener->pipes, ports, count, limits->handshake_ms,
+                                        &listener->half_open);
+}
+
 int listener_start(struct engine *engine, const char *const *urls, size_t url_count,
                    const struct config *config, struct listener **listener_out, char *error,
                    size_t error_bytes)
@@ -351,6 +386,8 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
         if (failure == 0)
             failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
                                        &listener->addresses, error, error_bytes);
+        if (failure == 0)
+            failure = watch_handshakes(listener, limits);
     }
     if (failure != 0) {
         listener_stop(listener, 0);
@@ -380,6 +417,7 @@ static void wait_until_idle(struct listener *listener, unsigned drain_ms)
 
 void listener_stop(struct listener *listener, unsigned drain_ms)
 {
+    half_open_stop(listener->half_open);
     listener->stopping = true;
     for (size_t i = 0; i < listener->exchange_count; i++) {
         if (listener->exchanges[i].state == RECEIVING)

@@ -32,6 +32,8 @@ struct addresses {
     size_t lock_count;
     struct tls_address *tls_addresses;
     size_t tls_count;
+    uint16_t *ports; /* of all that are of the network, in network order */
+    size_t port_count;
     struct listener_tls *tls; /* NULL: no certificate is needed */
 };
 
@@ -70,14 +72,20 @@ static int lock_path(struct path_lock *lock, const char *path, char *error, size
     return failure;
 }
 
-/* The port that was chosen, if any free one was asked for. */
-static void say_address(nng_listener nng, const char *url, char *text, size_t bytes)
+/* In network order; 0: it is not of the network. */
+static uint16_t port_of(nng_listener nng)
 {
     nng_sockaddr address;
-    uint16_t port = 0;
-    if (nng_listener_get_addr(nng, NNG_OPT_LOCADDR, &address) == 0 &&
-        address.s_family == NNG_AF_INET)
-        port = ntohs(address.s_in.sa_port);
+    if (nng_listener_get_addr(nng, NNG_OPT_LOCADDR, &address) != 0)
+        return 0;
+    return address.s_family == NNG_AF_INET    ? address.s_in.sa_port
+           : address.s_family == NNG_AF_INET6 ? address.s_in6.sa_port
+                                              : 0;
+}
+
+/* The port that was chosen, if any free one was asked for. */
+static void say_address(uint16_t port, const char *url, char *text, size_t bytes)
+{
     const char *end = strrchr(url, ':');
     if (port != 0 && end && strncmp(end, ":0", 2) == 0 && (end[2] == '\0' || end[2] == '/'))
         snprintf(text, bytes, "%.*s:%u%s", (int)(end - url), url, port, end + 2);
@@ -116,7 +124,10 @@ static int listen_on(struct addresses *addresses, const char *url, char *error, 
         snprintf(error, error_bytes, "cannot listen on %s: %s", url, nng_strerror(failure));
         return EADDRNOTAVAIL;
     }
-    say_address(nng, url, text, sizeof text);
+    uint16_t port = port_of(nng);
+    say_address(ntohs(port), url, text, sizeof text);
+    if (port != 0)
+        addresses->ports[addresses->port_count++] = port;
     log_line(LOG_INFO, "listening on %s", text);
     if (!config_listen_is_tls(url))
         return 0;
@@ -172,7 +183,8 @@ int addresses_listen(nng_socket socket, const char *const *urls, size_t url_coun
     addresses->socket = socket;
     addresses->locks = calloc(url_count, sizeof *addresses->locks);
     addresses->tls_addresses = calloc(url_count, sizeof *addresses->tls_addresses);
-    if (!addresses->locks || !addresses->tls_addresses)
+    addresses->ports = calloc(url_count, sizeof *addresses->ports);
+    if (!addresses->locks || !addresses->tls_addresses || !addresses->ports)
         return ENOMEM;
     int failure = load_tls(addresses, urls, url_count, tls, error, error_bytes);
     if (failure == 0)
@@ -193,9 +205,17 @@ void addresses_free(struct addresses *addresses)
     for (size_t i = 0; i < addresses->tls_count; i++)
         free(addresses->tls_addresses[i].url);
     listener_tls_free(addresses->tls);
+    free(addresses->ports);
     free(addresses->tls_addresses);
     free(addresses->locks);
     free(addresses);
+}
+
+size_t addresses_list_ports(const struct addresses *addresses, uint16_t *ports, size_t port_count)
+{
+    size_t count = addresses->port_count < port_count ? addresses->port_count : port_count;
+    memcpy(ports, addresses->ports, count * sizeof *ports);
+    return count;
 }
 
 /* nng freezes the certificates of an address that listens, so that it has to be closed and opened

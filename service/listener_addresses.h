@@ -18,6 +18,9 @@ int addresses_listen(nng_socket socket, const char *const *urls, size_t url_coun
 /* After the socket was closed. NULL is allowed. */
 void addresses_free(struct addresses *addresses);
 
+/* The ports of the network, in network order; up to port_count. */
+size_t addresses_list_ports(const struct addresses *addresses, uint16_t *ports, size_t port_count);
+
 /* As listener_use_tls(). */
 void addresses_use_tls(struct addresses *addresses, struct listener_tls *tls);
 

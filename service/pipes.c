@@ -9,6 +9,7 @@ struct open_pipe {
     struct open_pipe *next; /* in the bucket */
     int id;
     bool is_network;
+    uint64_t peer;
     unsigned unknown_tokens;
     unsigned busy; /* requests that are worked on */
     int64_t heard_ms;
@@ -53,12 +54,13 @@ void pipes_free(struct pipes *pipes)
     free(pipes);
 }
 
-bool pipes_add(struct pipes *pipes, int id, bool is_network, int64_t now_ms)
+bool pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer, int64_t now_ms)
 {
     struct open_pipe *pipe = malloc(sizeof *pipe);
     if (!pipe)
         return false;
-    *pipe = (struct open_pipe){.id = id, .is_network = is_network, .heard_ms = now_ms};
+    *pipe =
+        (struct open_pipe){.id = id, .is_network = is_network, .peer = peer, .heard_ms = now_ms};
     pthread_mutex_lock(&pipes->lock);
     bool added = pipes->count < pipes->count_max;
     if (added) {
@@ -128,6 +130,25 @@ size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t
     }
     pthread_mutex_unlock(&pipes->lock);
     return found;
+}
+
+bool pipes_list_peers(struct pipes *pipes, struct pipe_peers *peers_out)
+{
+    pthread_mutex_lock(&pipes->lock);
+    bool known = true;
+    *peers_out = (struct pipe_peers){calloc(pipes->count + 1, sizeof(uint64_t)), 0};
+    for (size_t i = 0; i < BUCKETS && peers_out->peers; i++) {
+        for (struct open_pipe *pipe = pipes->buckets[i]; pipe; pipe = pipe->next) {
+            if (pipe->is_network)
+                peers_out->peers[peers_out->count++] = pipe->peer;
+            known = known && (!pipe->is_network || pipe->peer != 0);
+        }
+    }
+    pthread_mutex_unlock(&pipes->lock);
+    if (known && peers_out->peers)
+        return true;
+    free(peers_out->peers);
+    return false;
 }
 
 size_t pipes_count(struct pipes *pipes)

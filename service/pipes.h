@@ -13,8 +13,9 @@ struct pipes;
 struct pipes *pipes_new(size_t count_max);
 void pipes_free(struct pipes *pipes); /* NULL is allowed */
 
-/* False: there are as many as there may be, or there is no memory. */
-bool pipes_add(struct pipes *pipes, int id, bool is_network, int64_t now_ms);
+/* peer: half_open_peer() of it, 0: not known. False: there are as many as there may be, or there is
+ * no memory. */
+bool pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer, int64_t now_ms);
 void pipes_remove(struct pipes *pipes, int id);
 
 /* A request came from it, was answered. */
@@ -26,6 +27,14 @@ unsigned pipes_count_unknown(struct pipes *pipes, int id);
 
 /* Of the network's, up to id_count that have sent nothing since then and wait for no answer. */
 size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count);
+
+/* The peers of all of the network's, to be freed with free(); false: one is not known, or there is
+ * no memory. */
+struct pipe_peers {
+    uint64_t *peers;
+    size_t count;
+};
+bool pipes_list_peers(struct pipes *pipes, struct pipe_peers *peers_out);
 
 size_t pipes_count(struct pipes *pipes);
 

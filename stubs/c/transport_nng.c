@@ -85,11 +85,7 @@ static enum chatstore_status explain_send(const struct nng_slot *slot, int error
     else if (atomic_load(&transport->pipe_count) == 0)
         snprintf(text, TEXT_BYTES,
                  "there is no connection to %s; is chatstored running, and listening there?%s",
-                 transport->url,
-                 transport_tls_is_used(transport->url)
-                     ? " If so: its certificate must be signed by the CA that was given, be for "
-                       "this host and not have expired, and it may want a certificate of ours"
-                     : "");
+                 transport->url, transport_tls_hint(transport->url));
     else
         snprintf(text, TEXT_BYTES, "the server at %s takes no requests in; is it overloaded?",
                  transport->url);

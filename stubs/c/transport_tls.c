@@ -17,6 +17,14 @@ bool transport_tls_is_used(const char *url)
     return strncmp(url, "tls+", 4) == 0 || strncmp(url, "wss:", 4) == 0;
 }
 
+const char *transport_tls_hint(const char *url)
+{
+    return transport_tls_is_used(url)
+               ? " If so: its certificate must be signed by the CA that was given, be for this "
+                 "host and not have expired, and it may want a certificate of ours"
+               : "";
+}
+
 /* The file as text, to be freed; NULL: error says why. */
 static char *read_file(const char *path, const char *what, char *error, size_t error_bytes)
 {

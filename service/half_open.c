@@ -1,0 +1,216 @@
+#include "half_open.h"
+
+#include "pool/clock.h"
+#include "pool/log.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { LOOK_MS_MAX = 1000 };
+
+/* By descriptor: the peer that it was connected to when it was first seen to be no pipe. */
+struct suspect {
+    uint64_t peer;
+    int64_t since_ms;
+};
+
+struct half_open {
+    struct pipes *pipes;
+    uint16_t *ports; /* in network order */
+    size_t port_count;
+    unsigned wait_ms;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t told;
+    bool stopping;
+    struct suspect *suspects;
+    size_t suspect_count;
+};
+
+static uint64_t mix(uint64_t sum, const void *data, size_t bytes)
+{
+    const unsigned char *at = data;
+    for (size_t i = 0; i < bytes; i++)
+        sum = (sum ^ at[i]) * 1099511628211U;
+    return sum;
+}
+
+uint64_t half_open_peer(const struct sockaddr_storage *address)
+{
+    uint64_t sum = 14695981039346656037U;
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        sum = mix(mix(sum, &in6->sin6_addr, sizeof in6->sin6_addr), &in6->sin6_port, 2);
+    } else {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        sum = mix(mix(sum, &in->sin_addr, sizeof in->sin_addr), &in->sin_port, 2);
+    }
+    return sum != 0 ? sum : 1;
+}
+
+/* ---- Looking ---- */
+
+static bool is_ours(const struct half_open *half_open, const struct sockaddr_storage *address)
+{
+    in_port_t port;
+    if (address->ss_family == AF_INET)
+        port = ((const struct sockaddr_in *)address)->sin_port;
+    else if (address->ss_family == AF_INET6)
+        port = ((const struct sockaddr_in6 *)address)->sin6_port;
+    else
+        return false;
+    for (size_t i = 0; i < half_open->port_count; i++) {
+        if (half_open->ports[i] == port)
+            return true;
+    }
+    return false;
+}
+
+/* Whom a socket that came to one of our ports is connected to; 0: it is none. */
+static uint64_t peer_of(const struct half_open *half_open, int file)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    if (getsockname(file, (struct sockaddr *)&address, &bytes) != 0 ||
+        !is_ours(half_open, &address))
+        return 0;
+    bytes = sizeof address;
+    if (getpeername(file, (struct sockaddr *)&address, &bytes) != 0)
+        return 0;
+    return half_open_peer(&address);
+}
+
+static bool make_room(struct half_open *half_open, size_t file)
+{
+    size_t count = half_open->suspect_count;
+    if (file < count)
+        return true;
+    struct suspect *larger = realloc(half_open->suspects, (file + 64) * sizeof *larger);
+    if (!larger)
+        return false;
+    memset(larger + count, 0, (file + 64 - count) * sizeof *larger);
+    half_open->suspects = larger;
+    half_open->suspect_count = file + 64;
+    return true;
+}
+
+static int compare_peers(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Shut down and not closed: the descriptor is nng's, who then sees the end of the connection. */
+static bool look_at(struct half_open *half_open, int file, const struct pipe_peers *known)
+{
+    uint64_t peer = peer_of(half_open, file);
+    if (!make_room(half_open, (size_t)file))
+        return false;
+    struct suspect *suspect = &half_open->suspects[file];
+    if (peer == 0 || bsearch(&peer, known->peers, known->count, sizeof peer, compare_peers)) {
+        suspect->peer = 0;
+    } else if (suspect->peer != peer) {
+        *suspect = (struct suspect){peer, clock_now_ms()};
+    } else if (clock_now_ms() - suspect->since_ms >= half_open->wait_ms) {
+        suspect->peer = 0;
+        return shutdown(file, SHUT_RDWR) == 0;
+    }
+    return false;
+}
+
+static void look(struct half_open *half_open)
+{
+    static struct log_limit limit = {.burst = 1};
+    size_t closed = 0;
+    struct pipe_peers known;
+    DIR *files = opendir("/proc/self/fd");
+    /* A pipe whose peer is not known might be any of them. */
+    if (files && pipes_list_peers(half_open->pipes, &known)) {
+        qsort(known.peers, known.count, sizeof *known.peers, compare_peers);
+        for (struct dirent *entry = readdir(files); entry; entry = readdir(files)) {
+            if (entry->d_name[0] != '.')
+                closed += look_at(half_open, (int)strtol(entry->d_name, NULL, 10), &known);
+        }
+        free(known.peers);
+    }
+    if (files)
+        closedir(files);
+    if (closed > 0)
+        log_limited(&limit, LOG_INFO, "%zu connections were silent in their handshake: closed",
+                    closed);
+}
+
+static void *half_open_main(void *arg)
+{
+    struct half_open *half_open = arg;
+    unsigned step_ms = half_open->wait_ms / 4 < LOOK_MS_MAX ? half_open->wait_ms / 4 : LOOK_MS_MAX;
+    pthread_setname_np(pthread_self(), "half-open");
+    pthread_mutex_lock(&half_open->lock);
+    while (!half_open->stopping) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += (long)(step_ms % 1000 + 1) * 1000000;
+        until.tv_sec += step_ms / 1000 + until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&half_open->told, &half_open->lock, &until);
+        pthread_mutex_unlock(&half_open->lock);
+        look(half_open);
+        pthread_mutex_lock(&half_open->lock);
+    }
+    pthread_mutex_unlock(&half_open->lock);
+    return NULL;
+}
+
+/* ---- Its life ---- */
+
+static void half_open_free(struct half_open *half_open)
+{
+    pthread_cond_destroy(&half_open->told);
+    pthread_mutex_destroy(&half_open->lock);
+    free(half_open->suspects);
+    free(half_open->ports);
+    free(half_open);
+}
+
+int half_open_start(struct pipes *pipes, const uint16_t *ports, size_t port_count, unsigned wait_ms,
+                    struct half_open **half_open_out)
+{
+    struct half_open *half_open = calloc(1, sizeof *half_open);
+    if (!half_open)
+        return ENOMEM;
+    pthread_mutex_init(&half_open->lock, NULL);
+    pthread_cond_init(&half_open->told, NULL);
+    half_open->pipes = pipes;
+    half_open->wait_ms = wait_ms;
+    half_open->port_count = port_count;
+    half_open->ports = calloc(port_count + 1, sizeof *half_open->ports);
+    if (half_open->ports)
+        memcpy(half_open->ports, ports, port_count * sizeof *ports);
+    int error = half_open->ports
+                    ? pthread_create(&half_open->thread, NULL, half_open_main, half_open)
+                    : ENOMEM;
+    if (error != 0)
+        half_open_free(half_open);
+    else
+        *half_open_out = half_open;
+    return error;
+}
+
+void half_open_stop(struct half_open *half_open)
+{
+    if (!half_open)
+        return;
+    pthread_mutex_lock(&half_open->lock);
+    half_open->stopping = true;
+    pthread_cond_signal(&half_open->told);
+    pthread_mutex_unlock(&half_open->lock);
+    pthread_join(half_open->thread, NULL);
+    half_open_free(half_open);
+}

@@ -1,0 +1,347 @@
+#!/usr/bin/env python3
+"""The server's doors: which addresses it refuses, whom TLS lets in, what a revoked token gets, and that a
+token is nowhere to be found. doors.py CHATSTORED CHATSTORE; 77 = skipped (no openssl)."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+CHATSTORED, CHATSTORE = sys.argv[1:3] if len(sys.argv) > 2 else ("chatstored", "chatstore")
+HANDSHAKE_S_MAX = 25
+
+
+def run(*arguments, token=None, check=False, timeout=30):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHATSTORE_")}
+    if token:
+        environment["CHATSTORE_TOKEN"] = token
+    return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, env=environment, check=check, timeout=timeout)
+
+
+class Server:
+    """chatstored, until close(); what it says is in log()."""
+
+    def __init__(self, folder, *arguments):
+        self.path = os.path.join(folder, "server.log")
+        with open(self.path, "w") as log:
+            self.process = subprocess.Popen([CHATSTORED, *arguments], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, cwd=folder)
+        self.wait_for("ready: ")
+
+    def log(self):
+        with open(self.path) as log:
+            return log.read()
+
+    def wait_for(self, text, count=1):
+        until = time.monotonic() + 20
+        while self.log().count(text) < count:
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"the server does not say {text!r}: {self.log()}")
+            time.sleep(0.02)
+
+    def port(self, scheme):
+        return int(re.search(rf"listening on {re.escape(scheme)}://127\.0\.0\.1:(\d+)", self.log())[1])
+
+    def file_count(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def close(self):
+        self.process.terminate()
+        status = self.process.wait(30)
+        if status != 0:
+            raise AssertionError(f"the server ended with {status}: {self.log()}")
+
+
+class Doors(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="chatstore-doors-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.tls = os.path.join(cls.folder, "tls")
+        run(CHATSTORE, "cert", "new", "--dir", cls.tls, "--host", "127.0.0.1", "--host", "db.example", check=True)
+        cls.other = os.path.join(cls.folder, "other")
+        run(CHATSTORE, "cert", "new", "--dir", cls.other, "--host", "127.0.0.1", check=True)
+        cls.bot = cls.make_token("bot-a", "--read", "main", "--write", "main")
+        cls.ops = cls.make_token("ops", "--admin", "--read", "*")
+
+    @classmethod
+    def make_token(cls, *arguments):
+        made = run(CHATSTORE, "token", "new", *arguments, "-o", "json", check=True)
+        return json.loads(made.stdout)
+
+    @classmethod
+    def path(cls, *names):
+        return os.path.join(cls.folder, *names)
+
+    def write_config(self, clients, tls=None, listen=("tls+tcp://127.0.0.1:0",), more=""):
+        files = {"certificate": self.path("tls", "server.pem"), "key": self.path("tls", "server.key"),
+                 "client-ca": self.path("tls", "ca.pem"), **(tls or {})}
+        listen = [f"ipc://{self.path('socket')}", *listen]
+        with open(self.path("chatstore.toml"), "w") as file:
+            file.write("[database.sources]\nmain = { path = \"main.db\" }\nold = { path = \"old.db\", "
+                       "readonly = false }\n[database]\ndefault = \"main\"\n[service]\n"
+                       f"listen = {json.dumps(listen)}\n[service.audit]\npath = \"audit.log\"\n[service.tls]\n")
+            file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in files.items() if value)
+            file.write(more + "".join(client["toml"] for client in clients))
+
+    def serve(self, *arguments):
+        server = Server(self.folder, *(arguments or ("--config", self.path("chatstore.toml"))))
+        self.addCleanup(lambda: server.process.poll() is None and server.process.kill())
+        return server
+
+    def call(self, url, *arguments, token=None, files=None):
+        files = {"ca": self.path("tls", "ca.pem"), "cert": self.path("tls", "client.pem"),
+                 "key": self.path("tls", "client.key"), **(files or {})}
+        options = [word for name, file in files.items() if file for word in (f"--{name}", file)]
+        return run(CHATSTORE, *(arguments or ("ping",)), "--url", url, *options, "--timeout-ms", "1500", "-o", "json",
+                   token=token)
+
+    def ipc(self, *arguments, token=None):
+        return self.call(f"ipc://{self.path('socket')}", *arguments, token=token)
+
+    def expect(self, result, status, part=""):
+        self.assertEqual(result.returncode, status, result)
+        self.assertIn(part, result.stderr + result.stdout)
+
+    # ---- Addresses ----
+
+    def test_open_addresses_are_refused(self):
+        database = self.path("alone.db")
+        for url in "tcp://0.0.0.0:0", "tcp://[::]:0", "ws://10.1.2.3:0/", "tcp://*:0":
+            result = run(CHATSTORED, "--db", database, "--listen", url)
+            self.expect(result, 64, "insecure-listen")
+        self.expect(run(CHATSTORED, "--db", database, "--listen", "tls+tcp://0.0.0.0:0"), 64, "certificate")
+        server = self.serve("--db", database, "--insecure-listen", "--listen", "tcp://0.0.0.0:0")
+        server.wait_for("is open: whoever is on the network")
+        server.close()
+
+    def test_a_configuration_with_an_open_address_is_refused(self):
+        self.write_config([self.bot], listen=["tcp://0.0.0.0:0"])
+        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 78, "without TLS")
+        self.write_config([], listen=["tls+tcp://0.0.0.0:0"])
+        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 78, "would let everybody in")
+        self.write_config([self.bot], listen=["tls+tcp://0.0.0.0:0"])
+        self.expect(run(CHATSTORED, "--check-config", self.path("chatstore.toml")), 0)
+
+    # ---- TLS ----
+
+    def make_expired(self):
+        """A certificate of the right CA and name whose time is over; None: this openssl cannot make it."""
+        expired = self.path("expired")
+        os.makedirs(expired, exist_ok=True)
+        with open(os.path.join(expired, "names"), "w") as file:
+            file.write("subjectAltName=IP:127.0.0.1\n")
+        openssl = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                   "/CN=old", "-keyout", f"{expired}/server.key", "-out", f"{expired}/request"]
+        run(*openssl, check=True)
+        signed = run("openssl", "x509", "-req", "-in", f"{expired}/request", "-CA", f"{self.tls}/ca.pem", "-CAkey",
+                     f"{self.tls}/ca.key", "-CAcreateserial", "-days", "-1", "-extfile", f"{expired}/names", "-out",
+                     f"{expired}/server.pem")
+        return expired if signed.returncode == 0 else None
+
+    def test_who_gets_in_over_tls(self):
+        self.write_config([self.bot], listen=["tls+tcp://127.0.0.1:0", "wss://127.0.0.1:0/c", "tcp://127.0.0.1:0"])
+        server = self.serve()
+        token = self.bot["token"]
+        plain = server.port("tcp")
+        for url in f"tls+tcp://127.0.0.1:{server.port('tls+tcp')}", f"wss://127.0.0.1:{server.port('wss')}/c":
+            self.expect(self.call(url, token=token), 0, "schemaVersion")
+            self.expect(self.call(url), 77, "UNAUTHENTICATED")
+            for files in ({"ca": self.path("other", "ca.pem")}, {"cert": None, "key": None},
+                          {"cert": self.path("other", "client.pem"), "key": self.path("other", "client.key")},
+                          {"server-name": "elsewhere.example"}):
+                self.expect(self.call(url, token=token, files=files), 69, "signed by the CA")
+            self.expect(self.call(url, token=token, files={"server-name": "db.example"}), 0)
+            self.expect(self.call(url, token=token, files={"ca": self.path("none.pem")}), 64, "none.pem")
+        tls = server.port("tls+tcp")
+        self.expect(self.call(f"tcp://127.0.0.1:{tls}", token=token), 69, "no connection")
+        self.expect(self.call(f"tls+tcp://127.0.0.1:{plain}", token=token), 69, "no connection")
+        server.close()
+
+    def test_expired_certificate_is_refused(self):
+        expired = self.make_expired()
+        if not expired:
+            self.skipTest("this openssl makes no certificate whose time is over")
+        self.write_config([self.bot], tls={"certificate": f"{expired}/server.pem", "key": f"{expired}/server.key"})
+        server = self.serve()
+        server.wait_for("has expired")
+        self.expect(self.call(f"tls+tcp://127.0.0.1:{server.port('tls+tcp')}", token=self.bot["token"]), 69)
+        server.close()
+
+    def test_versions_of_tls(self):
+        self.write_config([self.bot], tls={"client-ca": None})
+        server = self.serve()
+        for version, spoken in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            context = ssl.create_default_context(cafile=self.path("tls", "ca.pem"))
+            context.minimum_version = context.maximum_version = version
+            with socket.create_connection(("127.0.0.1", server.port("tls+tcp")), 5) as bare, \
+                    context.wrap_socket(bare, server_hostname="db.example") as secure:
+                self.assertEqual(secure.version(), spoken)
+        old = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port('tls+tcp')}", "-tls1_1", "-cipher",
+               "ALL:@SECLEVEL=0"]
+        self.assertNotEqual(run(*old).returncode, 0)
+        server.close()
+
+    def test_keys_that_do_not_fit_are_told(self):
+        self.write_config([self.bot], tls={"key": self.path("other", "server.key")})
+        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 69, "is not the key of the certificate")
+        self.write_config([self.bot], tls={"certificate": self.path("chatstore.toml")})
+        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 69, "[service.tls] certificate")
+
+    def test_new_certificates_come_with_a_reload(self):
+        for name in "server.pem", "server.key", "ca.pem":
+            shutil.copy(self.path("tls", name), self.path(name))
+        files = {"certificate": "server.pem", "key": "server.key", "client-ca": None}
+        self.write_config([self.bot, self.ops], tls=files)
+        server = self.serve()
+        url = f"tls+tcp://127.0.0.1:{server.port('tls+tcp')}"
+        self.expect(self.call(url, token=self.bot["token"]), 0)
+        shutil.copy(self.path("other", "server.pem"), self.path("server.pem"))
+        result = self.ipc("reload", token=self.ops["token"])
+        self.expect(result, 65, "is not the key of the certificate")
+        self.expect(self.call(url, token=self.bot["token"]), 0)
+        shutil.copy(self.path("other", "server.key"), self.path("server.key"))
+        self.expect(self.ipc("reload", token=self.ops["token"]), 0)
+        server.wait_for("with new certificates")
+        self.expect(self.call(url, token=self.bot["token"]), 69)
+        self.expect(self.call(url, token=self.bot["token"], files={"ca": self.path("other", "ca.pem")}), 0)
+        server.close()
+
+    def test_half_open_peers_are_dropped(self):
+        self.write_config([self.bot], more="[service.limits]\nidle_ms = 4000\nhandshake_ms = 2000\n")
+        server = self.serve()
+        port = server.port("tls+tcp")
+        before = server.file_count()
+        peers = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(30)]
+        self.addCleanup(lambda: [peer.close() for peer in peers])
+        for peer in peers[::2]:
+            peer.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # half a ClientHello
+        context = ssl.create_default_context(cafile=self.path("tls", "ca.pem"))
+        context.load_cert_chain(self.path("tls", "client.pem"), self.path("tls", "client.key"))
+        for _ in range(10):  # a handshake, and then nothing
+            bare = socket.create_connection(("127.0.0.1", port), 5)
+            peers.append(context.wrap_socket(bare, server_hostname="db.example"))
+        self.expect(self.call(f"tls+tcp://127.0.0.1:{port}", token=self.bot["token"]), 0)
+        until = time.monotonic() + HANDSHAKE_S_MAX
+        while server.file_count() > before + 2 and time.monotonic() < until:
+            time.sleep(0.2)
+        self.assertLessEqual(server.file_count(), before + 2)
+        server.close()
+
+    def test_clients_that_are_quiet_are_not_taken_for_half_open_ones(self):
+        self.write_config([self.bot], listen=["tls+tcp://127.0.0.1:0", "wss://127.0.0.1:0/c", "tcp://127.0.0.1:0"],
+                          tls={"client-ca": None}, more="[service.limits]\nhandshake_ms = 500\n")
+        server = self.serve()
+        environment = {**os.environ, "CHATSTORE_TOKEN": self.bot["token"]}
+        for scheme, path in (("tls+tcp", ""), ("wss", "/c"), ("tcp", "")):
+            url = f"{scheme}://127.0.0.1:{server.port(scheme)}{path}"
+            with subprocess.Popen([CHATSTORE, "call", "--stdin", "--url", url, "--ca", self.path("tls", "ca.pem")],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as client:
+                for wait_s in 1.5, 0:
+                    client.stdin.write('{"method": "Ping"}\n')
+                    client.stdin.flush()
+                    self.assertIn("schemaVersion", client.stdout.readline())
+                    time.sleep(wait_s)
+                client.stdin.close()
+        self.assertNotIn("silent in their handshake", server.log())
+        server.close()
+
+    # ---- Tokens ----
+
+    def test_a_revoked_token_is_refused_after_the_reload(self):
+        self.write_config([self.bot, self.ops])
+        server = self.serve()
+        self.expect(self.ipc(token=self.bot["token"]), 0)
+        self.write_config([self.ops])
+        self.expect(self.ipc("reload", token=self.ops["token"]), 0, "client removed")
+        self.expect(self.ipc(token=self.bot["token"]), 77, "UNAUTHENTICATED")
+        self.expect(self.ipc(token=self.ops["token"]), 0)
+        server.close()
+
+    def test_five_bad_tokens_close_the_connection(self):
+        self.write_config([self.bot])
+        server = self.serve()
+        frame = b"\x12" + bytes([2 + 31]) + b"\x0a\x1f/chatstore.v1.AdminService/Ping"
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(10)
+        peer.connect(self.path("socket"))
+        peer.sendall(b"\0SP\0\0\x30\0\0")
+        answers, data = 0, b""
+        for number in range(6):
+            body = (0x80000001 + number).to_bytes(4, "big") + frame
+            try:
+                peer.sendall(b"\x01" + len(body).to_bytes(8, "big") + body)
+                answered = data.count(b"a token that")
+                while data.count(b"a token that") == answered:
+                    received = peer.recv(65536)
+                    if not received:
+                        raise ConnectionError("closed")
+                    data += received
+                answers += 1
+            except (ConnectionError, BrokenPipeError):
+                break
+        self.assertEqual(answers, 5)
+        peer.close()
+        self.expect(self.ipc(token=self.bot["token"]), 0)
+        server.close()
+
+    def test_a_token_is_nowhere_to_be_found(self):
+        self.write_config([self.bot, self.ops])
+        server = self.serve()
+        canary = self.bot["token"]
+        said = []
+        for arguments in (("ping",), ("sources",), ("reload",), ("call", "GetSettings", "data_source=old"),
+                          ("call", "SetSetting", "key=k", "value=v"), ("call", "GetAllGroupChats")):
+            for token in canary, canary[:-1] + ("A" if canary[-1] != "A" else "B"), self.ops["token"]:
+                said.append(self.ipc(*arguments, token=token))
+        server.process.send_signal(signal.SIGUSR1)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        with open(f"/proc/{server.process.pid}/cmdline") as line, open(f"/proc/{server.process.pid}/environ") as all:
+            said += [line.read(), all.read()]
+        server.close()
+        with open(self.path("audit.log")) as audit, open(self.path("chatstore.toml")) as config:
+            said += [audit.read(), config.read()]
+        said.append(server.log())
+        for name in os.listdir(self.folder):
+            if os.path.isfile(self.path(name)):
+                with open(self.path(name), "rb") as file:
+                    said.append(file.read().decode("latin-1"))
+        for secret in canary, canary[4:], self.ops["token"]:
+            for text in said:
+                text = text if isinstance(text, str) else text.stdout + text.stderr
+                self.assertNotIn(secret, text)
+
+    def test_the_audit_log_says_who_was_refused_what(self):
+        open(self.path("audit.log"), "w").close()
+        self.write_config([self.bot, self.ops])
+        server = self.serve()
+        self.ipc("call", "SetSetting", "key=k", "value=secret text", "data_source=old", token=self.bot["token"])
+        self.ipc("call", "GetChatInfo", "chat_id=-7", "data_source=old", token=self.bot["token"])
+        self.ipc("ping")
+        self.ipc("reload", token=self.ops["token"])
+        server.close()
+        with open(self.path("audit.log")) as file:
+            lines = [json.loads(line) for line in file]
+        self.assertEqual([(line["client"], line["call"], line["source"], line["chat"], line["outcome"])
+                          for line in lines],
+                         [("bot-a", "SetSetting", "old", None, "PERMISSION_DENIED"),
+                          ("bot-a", "GetChatInfo", "old", -7, "PERMISSION_DENIED"),
+                          ("", "Ping", "", None, "UNAUTHENTICATED"), ("ops", "Reload", "", None, "OK")])
+        self.assertTrue(all(line["peer"].startswith(f"unix uid={os.getuid()}") for line in lines), lines)
+
+
+if __name__ == "__main__":
+    if not shutil.which("openssl"):
+        print("SKIPPED: there is no openssl")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)

@@ -1,0 +1,151 @@
+/* The audit log: a line an event, whole, in order, also when files change and too many come. */
+#include "sandbox.h"
+#include "service/audit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct audit_event event(const char *client, int64_t chat_id)
+{
+    return (struct audit_event){.client = client,
+                                .peer = "10.0.0.5:1",
+                                .call = "SetSetting",
+                                .source = "a \"b\"",
+                                .has_chat_id = true,
+                                .chat_id = chat_id,
+                                .outcome = STATUS_PERMISSION_DENIED,
+                                .calls = 1};
+}
+
+static int open_file(const char *path)
+{
+    struct status why;
+    int file = audit_open_file(path, &why);
+    if (file < 0)
+        fail_msg("%s", why.text);
+    return file;
+}
+
+static size_t count_lines(const char *path, size_t *dropped_out)
+{
+    char line[4096];
+    size_t count = 0;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    *dropped_out = 0;
+    while (fgets(line, sizeof line, file)) {
+        json_t *object = json_loads(line, 0, NULL);
+        if (!object)
+            fail_msg("no JSON: %s", line);
+        assert_non_null(json_object_get(object, "time"));
+        *dropped_out += (size_t)json_integer_value(json_object_get(object, "dropped"));
+        count += json_object_get(object, "outcome") != NULL;
+        json_decref(object);
+    }
+    fclose(file);
+    return count;
+}
+
+static void lines_say_who_what_where(void **state)
+{
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES];
+    sandbox_open(&sandbox);
+    sandbox_path(&sandbox, "audit.log", path);
+    struct audit *audit = audit_new();
+    struct audit_event refused = event("bot-a", -5);
+    audit_add(audit, &refused); /* goes nowhere: there is no file yet */
+    assert_false(audit_is_on(audit));
+    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    assert_true(audit_is_on(audit));
+    audit_add(audit, &refused);
+    audit_free(audit);
+    size_t bytes;
+    char *text = file_read(path, &bytes);
+    assert_non_null(strstr(text, "\"client\":\"bot-a\",\"peer\":\"10.0.0.5:1\",\"call\":"
+                                 "\"SetSetting\",\"source\":\"a \\\"b\\\"\",\"chat\":-5,"
+                                 "\"outcome\":\"PERMISSION_DENIED\"}\n"));
+    assert_ptr_equal(strchr(text, '\n'), text + bytes - 1);
+    free(text);
+    sandbox_close(&sandbox);
+}
+
+static void another_file_takes_over_and_none_is_lost(void **state)
+{
+    enum { EACH = 500 };
+    (void)state;
+    struct sandbox sandbox;
+    char first[SANDBOX_PATH_BYTES], second[SANDBOX_PATH_BYTES];
+    size_t dropped;
+    sandbox_open(&sandbox);
+    sandbox_path(&sandbox, "first.log", first);
+    sandbox_path(&sandbox, "second.log", second);
+    struct audit *audit = audit_new();
+    assert_int_equal(audit_use(audit, open_file(first)), 0);
+    for (int i = 0; i < EACH; i++)
+        audit_add(audit, &(struct audit_event){"a", "", "", "", false, 0, STATUS_OK, 1});
+    assert_int_equal(audit_use(audit, open_file(second)), 0);
+    for (int i = 0; i < EACH; i++)
+        audit_add(audit, &(struct audit_event){"b", "", "", "", false, 0, STATUS_OK, 2});
+    audit_free(audit);
+    assert_int_equal(count_lines(first, &dropped), EACH);
+    assert_int_equal(count_lines(second, &dropped), EACH);
+    sandbox_close(&sandbox);
+}
+
+static void too_many_are_dropped_and_counted(void **state)
+{
+    enum { MANY = 20000 };
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES];
+    size_t dropped;
+    sandbox_open(&sandbox);
+    sandbox_path(&sandbox, "audit.log", path);
+    struct audit *audit = audit_new();
+    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    struct audit_event refused = event("flood", 1);
+    for (int i = 0; i < MANY; i++)
+        audit_add(audit, &refused);
+    audit_free(audit);
+    size_t written = count_lines(path, &dropped);
+    assert_int_equal(written + dropped, MANY);
+    sandbox_close(&sandbox);
+}
+
+static void a_file_that_cannot_be_appended_to_is_refused(void **state)
+{
+    (void)state;
+    struct sandbox sandbox;
+    struct status why;
+    char path[SANDBOX_PATH_BYTES], link[SANDBOX_PATH_BYTES];
+    sandbox_open(&sandbox);
+    assert_int_equal(audit_open_file(sandbox_path(&sandbox, "no/such", path), &why), -1);
+    assert_non_null(strstr(why.text, "No such file"));
+    assert_int_equal(audit_open_file(sandbox.folder, &why), -1);
+    assert_int_equal(symlink("elsewhere", sandbox_path(&sandbox, "link", link)), 0);
+    assert_int_equal(audit_open_file(link, &why), -1);
+    assert_non_null(strstr(why.text, "symbolic link"));
+    sandbox_close(&sandbox);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_say_who_what_where),
+        cmocka_unit_test(another_file_takes_over_and_none_is_lost),
+        cmocka_unit_test(too_many_are_dropped_and_counted),
+        cmocka_unit_test(a_file_that_cannot_be_appended_to_is_refused),
+    };
+    log_capture_start(LOG_WARN);
+    return cmocka_run_group_tests_name("access_audit", tests, NULL, NULL);
+}
