@@ -132,7 +132,9 @@ static void every_call_survives_each_failure_alone(void **state)
     const char *text = getenv("CHATSTORE_ALLOC_STEP");
 
     (void)state;
-    sweep_all(text && atoi(text) > 0 ? (unsigned)atoi(text) : STEP_DEFAULT, false);
+    sweep_all(text && (int)strtol(text, NULL, 10) > 0 ? (unsigned)(int)strtol(text, NULL, 10)
+                                                      : STEP_DEFAULT,
+              false);
 }
 
 static void every_call_survives_each_failure_and_all_behind(void **state)
