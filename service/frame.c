@@ -9,6 +9,7 @@
 
 #include "sql_blocks.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -386,7 +387,8 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
 
 static bool admit(struct engine *engine, size_t count, struct status *why)
 {
-    uint32_t in_flight = (engine->calls_in_flight += (uint32_t)count);
+    uint32_t in_flight =
+        atomic_fetch_add(&engine->calls_in_flight, (uint32_t)count) + (uint32_t)count;
     if (in_flight <= engine->limits.calls_in_flight_max)
         return true;
     engine->calls_in_flight -= (uint32_t)count;
