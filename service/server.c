@@ -46,6 +46,7 @@ struct server {
     bool hung_up;   /* SIGHUP came before that */
     bool asked;     /* SIGUSR1 likewise */
     bool ended;     /* its parts go, one after the other */
+    bool closing;   /* the listener goes */
     bool listening; /* the files of its sockets are its own */
 };
 
@@ -262,18 +263,17 @@ static bool prepare_reload(void *arg, const struct config *config, struct status
 static void settle_reload(void *arg, bool in_force)
 {
     struct server *server = arg;
-    pthread_mutex_lock(&server->lock);
-    bool listening = server->listening;
-    pthread_mutex_unlock(&server->lock);
     int error = in_force ? audit_use(engine_audit(server->engine), server->next_audit) : 0;
     if (error != 0)
         log_line(LOG_ERROR, "the audit log stays as it was: %s", strerror(error));
     if ((!in_force || error != 0) && server->next_audit >= 0)
         close(server->next_audit);
-    if (in_force && listening && server->next_tls)
+    pthread_mutex_lock(&server->lock); /* the listener may be about to go */
+    if (in_force && server->listening && !server->closing && server->next_tls)
         listener_use_tls(server->listener, server->next_tls);
     else
         listener_tls_free(server->next_tls);
+    pthread_mutex_unlock(&server->lock);
 }
 
 static int start(struct server *server, const struct server_setup *setup)
@@ -326,6 +326,9 @@ static void serve_until_told(struct server *server)
 
 static void end(struct server *server)
 {
+    pthread_mutex_lock(&server->lock);
+    server->closing = true;
+    pthread_mutex_unlock(&server->lock);
     if (server->listener)
         listener_stop(server->listener, DRAIN_MS);
     pthread_mutex_lock(&server->lock);
