@@ -41,7 +41,7 @@ void arena_reset(struct arena *arena, size_t budget_bytes)
         arena->chunks = next;
     }
     arena->at = arena->start;
-    arena->end = arena->start + arena->start_bytes;
+    arena->end = arena->start ? arena->start + arena->start_bytes : NULL;
     arena->budget_bytes = budget_bytes;
 }
 
@@ -72,7 +72,8 @@ void *arena_alloc(struct arena *arena, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2)
         return NULL;
-    bytes = (bytes + ALIGN_BYTES - 1) & ~(size_t)(ALIGN_BYTES - 1);
+    /* Never none: NULL is for want of memory. */
+    bytes = ((bytes ? bytes : 1) + ALIGN_BYTES - 1) & ~(size_t)(ALIGN_BYTES - 1);
     if ((size_t)(arena->end - arena->at) < bytes && !add_chunk(arena, bytes))
         return NULL;
     void *memory = arena->at;

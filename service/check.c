@@ -81,8 +81,10 @@ static bool check_field(const ProtobufCMessageDescriptor *message, struct reader
 bool check_bytes(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t count,
                  const char *what, struct status *status)
 {
-    struct reader reader = {bytes, bytes + count};
     status->code = STATUS_OK;
+    if (count == 0) /* perhaps without bytes to point at */
+        return true;
+    struct reader reader = {bytes, bytes + count};
     while (reader.at < reader.end) {
         uint64_t key;
         if (!read_varint(&reader, &key) || key >> 3 == 0 ||

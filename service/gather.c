@@ -232,6 +232,12 @@ static void note_sources(struct gather *gather)
     }
 }
 
+/* A place in a buffer, which has no memory while nothing is in it (rows of no bytes). */
+static const uint8_t *place_in(const struct buffer *buffer, size_t at)
+{
+    return buffer->data ? buffer->data + at : NULL;
+}
+
 static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *arena,
                             struct merge_source *source)
 {
@@ -240,9 +246,9 @@ static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *are
         return false;
     for (size_t i = 0; i < answer->row_count; i++) {
         const struct answer_row *row = &answer->rows[i];
-        rows[i] = (struct merge_row){answer->payload.data + row->row_at, row->row_bytes,
-                                     answer->keys.data + row->key_at,    row->key_bytes,
-                                     answer->keys.data + row->order_at,  row->order_bytes};
+        rows[i] = (struct merge_row){place_in(&answer->payload, row->row_at), row->row_bytes,
+                                     place_in(&answer->keys, row->key_at),    row->key_bytes,
+                                     place_in(&answer->keys, row->order_at),  row->order_bytes};
     }
     *source = (struct merge_source){rows, answer->row_count};
     return true;
