@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-enum { STEP_DEFAULT = 17, CHILD_WHOLE = 3, PLACES_MAX = 5000 };
+enum { STEP_DEFAULT = 29, CHILD_WHOLE = 3, PLACES_MAX = 5000 };
 
 extern char **environ;
 
