@@ -27,7 +27,7 @@ static const char *const names[] = {"one.db", "two.db"};
 /* After so many calls nobody knows what should be in the files; but they are sound. */
 static void check_file(const char *name)
 {
-    char path[200];
+    char path[400];
     sqlite3 *db = NULL;
     sqlite3_stmt *stmt = NULL;
 
@@ -52,7 +52,7 @@ static void begin_again(bool is_first)
         if (!is_first)
             check_file(names[i]);
         for (size_t end = 0; end < sizeof ends / sizeof *ends; end++) {
-            char path[200];
+            char path[400];
             snprintf(path, sizeof path, "%s/%s%s", host_folder(), names[i], ends[end]);
             unlink(path);
         }

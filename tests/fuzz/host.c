@@ -24,7 +24,7 @@ static struct {
     bool done;
 } host = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static char folder[64];
+static char folder[256];
 
 /* ---- Opening ---- */
 
@@ -80,7 +80,8 @@ static void remove_folder(void)
 const char *host_folder(void)
 {
     if (folder[0] == '\0') {
-        const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+        const char *wanted = getenv("TMPDIR");
+        const char *base = wanted ? wanted : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
         snprintf(folder, sizeof folder, "%s/chatstore-fuzz-XXXXXX", base);
         if (!mkdtemp(folder))
             abort();

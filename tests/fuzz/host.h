@@ -21,7 +21,8 @@ void host_close(void);
  * of the server, or of a source that is well. */
 void host_run(const uint8_t *frame, size_t size, bool is_ours);
 
-/* A fresh folder of this process, "/dev/shm/..." where there is such, removed at exit. */
+/* A fresh folder of this process, in $TMPDIR, else in memory where there is /dev/shm; removed at an
+ * orderly exit, which libFuzzer does not have. */
 const char *host_folder(void);
 
 #endif
