@@ -106,6 +106,15 @@ static void disconnect_all(struct source *source, struct connection *list)
     }
 }
 
+/* With the lock held: the next attempt, unless the source is being closed. */
+static void open_later(struct source *source)
+{
+    if (source->closing)
+        return;
+    source->opening = true;
+    workers_post_at(source->pool->writers, &source->open_task, clock_now_ms() + source->retry_ms);
+}
+
 /* Take the source down, unless that has happened since `generation`. Those that wait are told; it
  * is opened again. */
 void source_fail(struct source *source, uint64_t generation, const struct status *why)
@@ -125,11 +134,8 @@ void source_fail(struct source *source, uint64_t generation, const struct status
         for (int kind = 0; kind < WAITING_KINDS; kind++)
             job_queue_append(&refused, &source->waiting[kind]);
         idle = take_idle(source);
-        if (!source->opening && !source->closing) {
-            source->opening = true;
-            workers_post_at(source->pool->writers, &source->open_task,
-                            clock_now_ms() + source->retry_ms);
-        }
+        if (!source->opening)
+            open_later(source);
     }
     pthread_mutex_unlock(&source->lock);
     disconnect_all(source, idle);
@@ -137,9 +143,8 @@ void source_fail(struct source *source, uint64_t generation, const struct status
         source_fail_jobs(&refused, &answer);
 }
 
-/* Open the first connection: the writer, which brings the file to the current schema (readers are
- * opened when they are wanted), or a reader of a source that is only read. False with the reason.
- */
+/* Open the writer, which brings the file to the current schema, and the first reader. False with
+ * the reason. */
 static bool open_first(struct source *source, struct connection **reader_out, struct status *why)
 {
     *reader_out = NULL;
@@ -201,11 +206,7 @@ static void open_task_run(struct task *task)
         }
     } else if (!closing) {
         set_state(source, SOURCE_DOWN, &why);
-        if (!source->closing) {
-            source->opening = true;
-            workers_post_at(source->pool->writers, &source->open_task,
-                            clock_now_ms() + source->retry_ms);
-        }
+        open_later(source);
     }
     source->retry_ms = source->retry_ms * 2 < RETRY_MS_MAX ? source->retry_ms * 2 : RETRY_MS_MAX;
     pthread_cond_broadcast(&source->changed);

@@ -50,11 +50,6 @@ void sqlite_configure_process(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-const char *sqlite_library_version(void)
-{
-    return sqlite3_libversion();
-}
-
 static struct sqlite_connection *sqlite_of(struct connection *connection)
 {
     return (struct sqlite_connection *)connection;

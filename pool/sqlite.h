@@ -6,7 +6,4 @@
  * statistics, whose lock all threads would share. */
 void sqlite_configure_process(void);
 
-/* "3.40.1" */
-const char *sqlite_library_version(void);
-
 #endif
