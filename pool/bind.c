@@ -116,8 +116,8 @@ int bind_field(sqlite3_stmt *stmt, int number, const struct bind_plan *plan,
         return bind_list(stmt, number, base, field);
     if (field->type == PROTOBUF_C_TYPE_MESSAGE)
         return bind_timestamp(stmt, number, member);
-    bool has_presence = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
-    if (has_presence && *(const uint32_t *)(base + field->quantifier_offset) != field->id)
+    bool has_presence = call_field_has_presence(field);
+    if (has_presence && !call_field_is_set(field, base))
         return bind_default(stmt, number, plan);
     /* A field without presence stands for its default when it is zero. */
     bool zero_is_default = plan->rule && !has_presence;

@@ -95,8 +95,8 @@ static bool plan_column(struct encode_column *column, const ProtobufCMessageDesc
         (uint8_t)(wire_put_varint(column->key,
                                   wire_key(column->field->id, wire_type_of(column->field))) -
                   column->key);
-    column->keeps_zero = (column->field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 ||
-                         column->field->label == PROTOBUF_C_LABEL_REPEATED;
+    column->keeps_zero =
+        call_field_has_presence(column->field) || column->field->label == PROTOBUF_C_LABEL_REPEATED;
     return true;
 }
 
@@ -206,10 +206,10 @@ static void put_double(struct buffer *out, const struct encode_column *column, d
     if (bits == 0 && !column->keeps_zero)
         return;
     uint8_t *at = begin_field(out, column, sizeof bits);
-    for (unsigned i = 0; at && i < sizeof bits; i++)
-        *at++ = (uint8_t)(bits >> (8 * i));
-    if (at)
-        end_field(out, at);
+    if (!at)
+        return;
+    end_field(out, at);
+    buffer_fixed64(out, bits);
 }
 
 /* Old files may hold anything; protobuf's readers refuse a whole frame for one bad byte, so each
@@ -250,14 +250,11 @@ static void put_text(struct buffer *out, const struct encode_column *column, con
     uint8_t *at = begin_field(out, column, VARINT_BYTES_MAX + bytes);
     if (!at)
         return;
-    if (utf8_valid_bytes(text, bytes) == bytes) {
-        at = wire_put_varint(at, bytes);
-        memcpy(at, text, bytes);
-        end_field(out, at + bytes);
-    } else {
-        end_field(out, at);
+    end_field(out, at);
+    if (utf8_valid_bytes(text, bytes) == bytes)
+        buffer_string(out, text, bytes);
+    else
         put_mended_text(out, text, bytes);
-    }
 }
 
 static bool parse_time(const struct encode_column *column, const char *text, size_t bytes,

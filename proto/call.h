@@ -67,6 +67,19 @@ const struct call *call_find(const char *method);
  * none. */
 const struct call *call_find_by_name(const char *name);
 
+/* Whether the field has presence of its own: `optional` in the contract, a one-member oneof in C.
+ */
+static inline bool call_field_has_presence(const ProtobufCFieldDescriptor *field)
+{
+    return (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+}
+
+/* Whether a field that has presence is set in this message. */
+static inline bool call_field_is_set(const ProtobufCFieldDescriptor *field, const void *message)
+{
+    return *(const uint32_t *)((const char *)message + field->quantifier_offset) == field->id;
+}
+
 /* The rows that a request asks for at most: its limit or that one's default; negative: no limit. */
 int64_t call_row_limit(const struct call *call, const ProtobufCMessage *request);
 

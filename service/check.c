@@ -105,8 +105,8 @@ static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
     const void *member = base + field->offset;
     if (field->label == PROTOBUF_C_LABEL_REPEATED)
         return *(const size_t *)(base + field->quantifier_offset) > 0;
-    if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
-        return *(const uint32_t *)(base + field->quantifier_offset) == field->id;
+    if (call_field_has_presence(field))
+        return call_field_is_set(field, base);
     switch (field->type) {
     case PROTOBUF_C_TYPE_STRING:
         return (*(char *const *)member)[0] != '\0';

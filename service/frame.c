@@ -137,18 +137,13 @@ static void log_decision(const struct call_run *run, const struct router_query *
                 source);
 }
 
-static bool has_value(const ProtobufCFieldDescriptor *field, const char *base)
-{
-    return !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) ||
-           *(const uint32_t *)(base + field->quantifier_offset) == field->id;
-}
-
 static bool route(struct call_run *run)
 {
     const struct call *call = run->call;
     const char *base = (const char *)run->request;
     struct router_query query = {.scope = call->scope, .access = call->access};
-    if (call->chat_id && has_value(call->chat_id, base)) {
+    if (call->chat_id &&
+        (!call_field_has_presence(call->chat_id) || call_field_is_set(call->chat_id, base))) {
         query.has_chat_id = true;
         query.chat_id = *(const int64_t *)(base + call->chat_id->offset);
         run->has_chat_id = true;

@@ -7,14 +7,16 @@ ON CONFLICT (chat_id) DO UPDATE
 SET title = excluded.title, username = excluded.username, type = excluded.type, is_forum = excluded.is_forum,
     updated_at = CURRENT_TIMESTAMP;
 
--- name: GetChatInfo
+-- fragment: chat_rows
 SELECT chat_id, title, username, type, is_forum, created_at, updated_at
 FROM chat_info
+
+-- name: GetChatInfo
+{chat_rows}
 WHERE chat_id = :chat_id;
 
 -- name: GetAllGroupChats
-SELECT chat_id, title, username, type, is_forum, created_at, updated_at
-FROM chat_info
+{chat_rows}
 WHERE type IN ('group', 'supergroup')
 ORDER BY chat_id;
 
