@@ -13,6 +13,7 @@
 #include "call_ids.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ struct sqlite_connection {
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
     bool bounded, over_steps, over_deadline;
+    bool yields; /* to whoever waits for the CPU: a reader, which holds no lock that others need */
 };
 
 void sqlite_configure_process(void)
@@ -73,12 +75,16 @@ static bool is_memory(const struct source *source)
 
 /* ---- Opening ---- */
 
+/* A read that is not bounded may take seconds: it gives way to point reads, which would else wait
+ * until its time slice ends. */
 static int on_progress(void *arg)
 {
     struct sqlite_connection *connection = arg;
     if (connection->bounded) {
         connection->over_steps = connection->steps_left <= STEPS_BETWEEN_LOOKS;
         connection->steps_left -= connection->over_steps ? 0 : STEPS_BETWEEN_LOOKS;
+    } else if (connection->yields) {
+        sched_yield();
     }
     connection->over_deadline =
         connection->deadline_ms != 0 && clock_now_ms() >= connection->deadline_ms;
@@ -136,6 +142,7 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
     /* All commits and checkpoints are the writer's: SQLite before 3.51.3 has a race between a
      * commit and another connection's checkpoint. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, role == CONNECTION_READER, NULL);
+    connection->yields = role == CONNECTION_READER;
     sqlite3_progress_handler(db, STEPS_BETWEEN_LOOKS, on_progress, connection);
     char sql[512];
     snprintf(sql, sizeof sql,

@@ -93,7 +93,10 @@ struct config_mapping {
       "closed.")                                                                                   \
     X(idle_ms, 600000, 1000, 86400000,                                                             \
       "A connection of the network that has sent nothing for so long is closed; clients connect "  \
-      "again when they need it.")
+      "again when they need it.")                                                                  \
+    X(network_cpus_max, 1, 0, 1024,                                                                \
+      "CPUs that the threads share which talk to clients and run point reads; 0 means all. More "  \
+      "of them are slower, as long as one keeps up. Longer reads and writes use all CPUs.")
 
 #define CONFIG_LIMIT_FIELD(key, initial, min, max, meaning) uint32_t key;
 struct config_limits {

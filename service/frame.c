@@ -18,7 +18,9 @@ enum {
     ARENA_PER_BYTE = 16,         /* decoded messages are larger than their bytes */
     ARENA_BYTES_MAX = 64 << 20,
     REQUEST_ID_BYTES_MAX = 64,
-    SHORT_ROWS_MAX = 100,
+    SHORT_ROWS_MAX = 20,
+    SHORT_ROWS_MAX_IDLE = 100,
+    IDLE_CALLS_MAX = 4, /* in flight */
 };
 
 /* ---- One call ---- */
@@ -63,13 +65,15 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
 }
 
 /* Whether a read is worth a try on the thread that received it: a point read, or a list of few
- * rows, which an index may give at once. One that turns out to be long is given to the readers. */
+ * rows, which an index may give at once; of more rows while hardly anybody waits meanwhile. One
+ * that turns out to be long is given to the readers. */
 static bool is_short(const struct call_run *run)
 {
     if (run->call->cost == CALL_COST_POINT)
         return true;
+    bool is_idle = run->frame->engine->calls_in_flight <= IDLE_CALLS_MAX;
     int64_t limit = call_row_limit(run->call, run->request);
-    return limit > 0 && limit <= SHORT_ROWS_MAX;
+    return limit > 0 && limit <= (is_idle ? SHORT_ROWS_MAX_IDLE : SHORT_ROWS_MAX);
 }
 
 static void run_one_source(struct call_run *run, struct source_hold *hold)

@@ -2,6 +2,7 @@
 
 #include "half_open.h"
 #include "listener_addresses.h"
+#include "network_threads.h"
 #include "pipes.h"
 
 #include "pool/clock.h"
@@ -35,7 +36,6 @@ struct exchange {
     nng_ctx context;
     nng_aio *aio;
     nng_msg *request;
-    bool is_unknown;     /* its token was nobody's */
     struct frame *frame; /* borrowed from the listener's spare ones while a request is worked on */
     _Atomic enum exchange_state { RECEIVING, WORKING, SENDING } state;
 };
@@ -58,11 +58,6 @@ struct listener {
     struct frame *spare[SPARE_FRAMES_MAX];
     size_t spare_count;
 };
-
-void listener_configure_process(void)
-{
-    nng_init_set_parameter(NNG_INIT_NUM_RESOLVER_THREADS, 1);
-}
 
 /* ---- Frames ---- */
 
@@ -155,7 +150,8 @@ static void exchange_done(struct frame *frame, void *arg)
     struct listener *listener = exchange->listener;
     nng_msg *reply;
     exchange->frame = frame;
-    exchange->is_unknown = frame_is_unknown(frame);
+    if (frame_is_unknown(frame)) /* before the peer can know */
+        pipes_note_unknown(listener->pipes, pipe_of(exchange));
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
@@ -177,42 +173,45 @@ static void exchange_done(struct frame *frame, void *arg)
     listener_leave(listener);
 }
 
+/* The request is not answered: its connection ends. */
+static void exchange_refuse(struct exchange *exchange)
+{
+    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
+    nng_pipe_close(nng_msg_get_pipe(exchange->request));
+    nng_msg_free(exchange->request);
+    exchange->request = NULL;
+    listener_leave(exchange->listener);
+    exchange_receive(exchange);
+}
+
 static void exchange_received(struct exchange *exchange)
 {
+    struct listener *listener = exchange->listener;
     exchange->request = nng_aio_get_msg(exchange->aio);
     exchange->state = WORKING;
-    pipes_begin(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
-    struct frame *frame = take_frame(exchange->listener);
+    unsigned unknown = pipes_begin(listener->pipes, pipe_of(exchange), clock_now_ms());
+    /* Who tries tokens has to connect for every few of them. */
+    if (unknown >= UNKNOWN_TOKENS_MAX) {
+        static struct log_limit limit = {.burst = 1};
+        char peer[128];
+        name_peer(exchange, peer, sizeof peer);
+        log_limited(&limit, LOG_WARN, "%s sent %u frames with tokens that nobody has: it is closed",
+                    peer, unknown);
+        exchange_refuse(exchange);
+        return;
+    }
+    struct frame *frame = take_frame(listener);
     if (frame) {
         frame_run(frame, nng_msg_body(exchange->request), nng_msg_len(exchange->request), exchange);
         return;
     }
     log_line(LOG_ERROR, "no memory for a request: the connection is closed");
-    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
-    nng_pipe_close(nng_msg_get_pipe(exchange->request));
-    nng_msg_free(exchange->request);
-    listener_leave(exchange->listener);
-    exchange_receive(exchange);
-}
-
-/* Who tries tokens has to connect for every few of them. */
-static void note_answered(struct exchange *exchange)
-{
-    static struct log_limit limit = {.burst = 1};
-    struct pipes *pipes = exchange->listener->pipes;
-    pipes_end(pipes, pipe_of(exchange), clock_now_ms());
-    if (!exchange->is_unknown || pipes_count_unknown(pipes, pipe_of(exchange)) < UNKNOWN_TOKENS_MAX)
-        return;
-    char peer[128];
-    name_peer(exchange, peer, sizeof peer);
-    log_limited(&limit, LOG_WARN, "%s sent %d frames with tokens that nobody has: it is closed",
-                peer, UNKNOWN_TOKENS_MAX);
-    nng_pipe_close(nng_msg_get_pipe(exchange->request));
+    exchange_refuse(exchange);
 }
 
 static void exchange_sent(struct exchange *exchange, int error)
 {
-    note_answered(exchange);
+    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(exchange->aio)); /* still ours */
         if (error == NNG_ETIMEDOUT) {
@@ -373,7 +372,10 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
     listener->reply_send_ms = (nng_duration)limits->reply_send_ms;
     pthread_mutex_init(&listener->lock, NULL);
     pthread_cond_init(&listener->idle, NULL);
+    struct network_threads threads;
+    network_threads_begin(&threads, limits->network_cpus_max);
     int failure = nng_rep0_open(&listener->socket) == 0 ? 0 : ENOMEM;
+    network_threads_end(&threads);
     if (failure == 0) {
         /* Before any listener exists, who inherits it: a frame that says it is endless would abort
          * the process. */

@@ -7,12 +7,9 @@
 
 struct listener;
 
-/* Once, before the first listener and after all signals that a thread shall handle are blocked. */
-void listener_configure_process(void);
-
-/* Listen on all URLs and answer; says in the log which are listening. On failure nothing listens
- * and error has a text that names the URL. Limits and certificates are those of `config`, which is
- * read once. Returns 0 or an errno. */
+/* Listen on all URLs and answer, after all signals that a thread shall handle are blocked; says in
+ * the log which are listening. On failure nothing listens and error has a text that names the URL.
+ * Limits and certificates are those of `config`, which is read once. Returns 0 or an errno. */
 int listener_start(struct engine *engine, const char *const *urls, size_t url_count,
                    const struct config *config, struct listener **listener_out, char *error,
                    size_t error_bytes);

@@ -87,34 +87,34 @@ void pipes_remove(struct pipes *pipes, int id)
     free(pipe);
 }
 
-static void note(struct pipes *pipes, int id, int busier, int64_t now_ms)
+static unsigned note(struct pipes *pipes, int id, int busier, unsigned more_unknown, int64_t now_ms)
 {
     pthread_mutex_lock(&pipes->lock);
     struct open_pipe *pipe = *find(pipes, id);
+    unsigned unknown = 0;
     if (pipe) {
-        pipe->heard_ms = now_ms;
-        pipe->busy = busier > 0 ? pipe->busy + 1 : pipe->busy > 0 ? pipe->busy - 1 : 0;
+        if (now_ms > pipe->heard_ms)
+            pipe->heard_ms = now_ms;
+        pipe->busy = busier < 0 && pipe->busy == 0 ? 0 : pipe->busy + (unsigned)busier;
+        unknown = pipe->unknown_tokens += more_unknown;
     }
     pthread_mutex_unlock(&pipes->lock);
+    return unknown;
 }
 
-void pipes_begin(struct pipes *pipes, int id, int64_t now_ms)
+unsigned pipes_begin(struct pipes *pipes, int id, int64_t now_ms)
 {
-    note(pipes, id, 1, now_ms);
+    return note(pipes, id, 1, 0, now_ms);
 }
 
 void pipes_end(struct pipes *pipes, int id, int64_t now_ms)
 {
-    note(pipes, id, -1, now_ms);
+    note(pipes, id, -1, 0, now_ms);
 }
 
-unsigned pipes_count_unknown(struct pipes *pipes, int id)
+void pipes_note_unknown(struct pipes *pipes, int id)
 {
-    pthread_mutex_lock(&pipes->lock);
-    struct open_pipe *pipe = *find(pipes, id);
-    unsigned count = pipe ? ++pipe->unknown_tokens : 0;
-    pthread_mutex_unlock(&pipes->lock);
-    return count;
+    note(pipes, id, 0, 1, 0);
 }
 
 size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count)

@@ -18,12 +18,13 @@ void pipes_free(struct pipes *pipes); /* NULL is allowed */
 bool pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer, int64_t now_ms);
 void pipes_remove(struct pipes *pipes, int id);
 
-/* A request came from it, was answered. */
-void pipes_begin(struct pipes *pipes, int id, int64_t now_ms);
+/* A request came from it, was answered. begin gives how many tokens that are nobody's it has sent
+ * before. */
+unsigned pipes_begin(struct pipes *pipes, int id, int64_t now_ms);
 void pipes_end(struct pipes *pipes, int id, int64_t now_ms);
 
-/* One more token that is nobody's came from it; how many it has been. */
-unsigned pipes_count_unknown(struct pipes *pipes, int id);
+/* One more token that is nobody's came from it. */
+void pipes_note_unknown(struct pipes *pipes, int id);
 
 /* Of the network's, up to id_count that have sent nothing since then and wait for no answer. */
 size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count);

@@ -355,7 +355,6 @@ int server_run(const struct server_setup *setup)
     pthread_mutex_init(&server.lock, NULL);
     pthread_cond_init(&server.told, NULL);
     block_signals(&server);
-    listener_configure_process();
     int error = pthread_create(&server.signal_thread, NULL, signal_main, &server);
     if (error != 0) {
         log_line(LOG_ERROR, "cannot start: %s", strerror(error));

@@ -23,7 +23,6 @@ const char *door_name(enum door_kind kind)
 void door_setup(enum log_level level)
 {
     log_capture_start(level);
-    listener_configure_process();
     chatstore_transport_register("embedded", &chatstore_embedded_transport);
 }
 
