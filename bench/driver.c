@@ -18,6 +18,8 @@ enum phase { WARM_UP, MEASURE, STOP };
 /* Where the call of a slot is: slot_done() may run inside of start(), and must not recurse. */
 enum place { STARTING, UNDER_WAY, ENDED };
 
+enum outcome { DONE, REFUSED, FAILED };
+
 struct slot {
     _Alignas(CACHE_LINE_BYTES) struct driver *driver;
     int64_t due_ns; /* latency counts from here */
@@ -32,7 +34,7 @@ struct recorder {
     struct recorder *next;
     atomic_uint_fast64_t calls, errors; /* in all phases; read by the progress line */
     uint64_t measured_errors;
-    struct histogram latency_ns;
+    struct histogram latency_ns, refused_ns;
 };
 
 struct driver {
@@ -80,22 +82,23 @@ static void keep_error(struct driver *driver, const char *error)
     pthread_mutex_unlock(&driver->lock);
 }
 
-static void record(struct slot *slot, int64_t now_ns, int phase, const char *error)
+static void record(struct slot *slot, int64_t now_ns, enum outcome outcome, const char *error)
 {
     struct driver *driver = slot->driver;
     struct recorder *recorder = recorder_of(driver);
+    uint64_t latency_ns = (uint64_t)(now_ns - slot->due_ns);
     if (error || !recorder)
         keep_error(driver, error ? error : "the measuring program is out of memory");
     if (!recorder)
         return;
     atomic_fetch_add_explicit(error ? &recorder->errors : &recorder->calls, 1,
                               memory_order_relaxed);
-    if (phase != MEASURE)
+    if (atomic_load_explicit(&driver->phase, memory_order_acquire) != MEASURE)
         return;
     if (error)
         recorder->measured_errors++;
-    else
-        histogram_add(&recorder->latency_ns, (uint64_t)(now_ns - slot->due_ns));
+    if (outcome != FAILED)
+        histogram_add(outcome == DONE ? &recorder->latency_ns : &recorder->refused_ns, latency_ns);
 }
 
 static void retire(struct driver *driver)
@@ -131,11 +134,11 @@ static void give_back(struct slot *slot)
     pthread_mutex_unlock(&driver->lock);
 }
 
-void slot_done(struct slot *slot, const char *error)
+static void end_call(struct slot *slot, enum outcome outcome, const char *error)
 {
     struct driver *driver = slot->driver;
     int64_t now_ns = bench_now_ns();
-    record(slot, now_ns, atomic_load_explicit(&driver->phase, memory_order_acquire), error);
+    record(slot, now_ns, outcome, error);
     if (driver->options->rate_per_s > 0) {
         give_back(slot);
         return;
@@ -143,6 +146,16 @@ void slot_done(struct slot *slot, const char *error)
     slot->due_ns = now_ns;
     if (atomic_exchange(&slot->place, ENDED) == UNDER_WAY)
         run_slot(slot);
+}
+
+void slot_done(struct slot *slot, const char *error)
+{
+    end_call(slot, error ? FAILED : DONE, error);
+}
+
+void slot_refused(struct slot *slot, const char *error)
+{
+    end_call(slot, REFUSED, error);
 }
 
 void *slot_arg(const struct slot *slot)
@@ -335,6 +348,7 @@ static void collect(struct driver *driver, struct driver_result *result)
         struct recorder *recorder = driver->recorders;
         driver->recorders = recorder->next;
         histogram_merge(&result->latency_ns, &recorder->latency_ns);
+        histogram_merge(&result->refused_ns, &recorder->refused_ns);
         result->errors += recorder->measured_errors;
         free(recorder);
     }

@@ -41,6 +41,7 @@ struct driver_result {
     bool has_server;
     struct usage client, server; /* used in the measured time; memory and threads at its end */
     struct histogram latency_ns;
+    struct histogram refused_ns; /* of the errors, those that slot_refused() ended */
     char error[512]; /* what the first failed call said; empty: none failed */
 };
 
@@ -50,6 +51,10 @@ bool driver_run(const struct driver_options *options, struct driver_result *resu
 
 /* End the slot's call. error: NULL if it went well, else why it failed; copied. */
 void slot_done(struct slot *slot, const char *error);
+
+/* The same for a call that the server refused because it has too much to do: an error whose time is
+ * kept too. */
+void slot_refused(struct slot *slot, const char *error);
 
 /* The `arg` of its driver. */
 void *slot_arg(const struct slot *slot);

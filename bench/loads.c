@@ -80,7 +80,10 @@ static void finish(struct slot *slot, enum chatstore_status status,
     else
         snprintf(error, sizeof error,
                  "the answer is empty: give --chats, --users and --chat as the data was made with");
-    slot_done(slot, error);
+    if (status == CHATSTORE_RESOURCE_EXHAUSTED)
+        slot_refused(slot, error);
+    else
+        slot_done(slot, error);
 }
 
 static const char *data_source(const struct session *session)

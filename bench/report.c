@@ -9,9 +9,9 @@ static const struct quantile {
 
 enum { QUANTILE_COUNT = sizeof quantiles / sizeof *quantiles };
 
-static double quantile_us(const struct driver_result *result, size_t i)
+static double quantile_us(const struct histogram *latency_ns, size_t i)
 {
-    return histogram_quantile(&result->latency_ns, quantiles[i].share) / 1e3;
+    return histogram_quantile(latency_ns, quantiles[i].share) / 1e3;
 }
 
 static double per_second(const struct driver_result *result)
@@ -34,7 +34,11 @@ static void print_json(FILE *out, const struct report_title *title,
     fprintf(out, "\"calls\": %" PRIu64 ", \"seconds\": %.3f, \"calls_per_second\": %.1f, ",
             result->calls, result->seconds, per_second(result));
     for (size_t i = 0; i < QUANTILE_COUNT; i++)
-        fprintf(out, "\"%s\": %.2f, ", quantiles[i].name, quantile_us(result, i));
+        fprintf(out, "\"%s\": %.2f, ", quantiles[i].name, quantile_us(&result->latency_ns, i));
+    fprintf(out, "\"refused\": %" PRIu64 ", ", result->refused_ns.total);
+    for (size_t i = 0; i < QUANTILE_COUNT; i++)
+        fprintf(out, "\"refused_%s\": %.2f, ", quantiles[i].name,
+                quantile_us(&result->refused_ns, i));
     fprintf(out, "\"errors\": %" PRIu64 ", \"client_cpu_us_per_call\": %.3f, ", result->errors,
             per_call(result, result->client.cpu_us));
     fprintf(out, "\"client_switches_per_call\": %.4f, \"client_rss_bytes\": %" PRIu64 ", ",
@@ -61,7 +65,12 @@ static void print_text(FILE *out, const struct report_title *title,
     fprintf(out, "\n  %" PRIu64 " calls in %.2f s: %.0f/s, %" PRIu64 " errors\n ", result->calls,
             result->seconds, per_second(result), result->errors);
     for (size_t i = 0; i < QUANTILE_COUNT; i++)
-        fprintf(out, " %s %.1f ", quantiles[i].name, quantile_us(result, i));
+        fprintf(out, " %s %.1f ", quantiles[i].name, quantile_us(&result->latency_ns, i));
+    if (result->refused_ns.total > 0) {
+        fprintf(out, "\n  %" PRIu64 " of the errors were refused:", result->refused_ns.total);
+        for (size_t i = 0; i < QUANTILE_COUNT; i++)
+            fprintf(out, " %s %.1f ", quantiles[i].name, quantile_us(&result->refused_ns, i));
+    }
     fprintf(out, "\n  client: %.2f us CPU, %.3f context switches per call\n",
             per_call(result, result->client.cpu_us),
             per_call(result, (double)result->client.switches));

@@ -39,6 +39,17 @@ static void start_inline(struct slot *slot, void *arg)
     end(slot, slot_random(slot) % 4 == 0 ? "one of four" : NULL);
 }
 
+static void start_refused(struct slot *slot, void *arg)
+{
+    (void)arg;
+    begin(slot);
+    atomic_fetch_sub(&under_way[slot_index(slot)], 1);
+    if (slot_random(slot) % 4 == 0)
+        slot_refused(slot, "too much to do");
+    else
+        slot_done(slot, slot_random(slot) % 4 == 0 ? "one of four" : NULL);
+}
+
 /* A server: one thread that completes what is queued. */
 static struct {
     pthread_mutex_t lock;
@@ -113,6 +124,19 @@ static void test_closed_loop_with_calls_that_complete_inline(void **state)
     assert_true(result.calls > 0);
     assert_true(result.errors > 0);
     assert_string_equal(result.error, "one of four");
+    assert_int_equal(result.refused_ns.total, 0);
+}
+
+static void test_refused_calls_are_errors_whose_time_is_kept(void **state)
+{
+    (void)state;
+    struct driver_options options = {
+        .in_flight = SLOTS, .seconds = 0.1, .starter_per_slot = true, .start = start_refused};
+    assert_true(driver_run(&options, &result));
+    check_sane();
+    assert_true(result.calls > 0);
+    assert_true(result.refused_ns.total > 0);
+    assert_true(result.errors > result.refused_ns.total);
 }
 
 static void test_closed_loop(void **state)
@@ -162,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed_loop_with_calls_that_complete_inline),
+        cmocka_unit_test(test_refused_calls_are_errors_whose_time_is_kept),
         cmocka_unit_test(test_closed_loop),
         cmocka_unit_test(test_open_loop_charges_late_starts),
         cmocka_unit_test(test_usage_of_the_server),
