@@ -1,5 +1,6 @@
 /* Kills chatstored again and again while bots write through it, then holds its files against what
- * the bots were told. See `run`, beside this file. */
+ * the bots were told. With --power the files lose their power at that moment, too. See `run` and
+ * `power_loss`, beside this file. */
 #include "checker.h"
 #include "journal.h"
 #include "server.h"
@@ -12,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +23,9 @@ static const char *const source_names[SOURCES] = {"main", "second", "truncating"
 
 struct options {
     const char *chatstored, *folder;
+    const char *data;        /* where the files are; NULL: in the folder */
+    const char *power;       /* a program that takes "off" or "on" and the data's folder */
+    const char *synchronous; /* of all sources */
     unsigned kills, writers;
     uint64_t seed;
 };
@@ -53,6 +58,10 @@ static const struct argp_option option_table[] = {
     {"seed", 's', "N", 0, "Of the random numbers (the time)", 0},
     {"chatstored", 'c', "PATH", 0, "The server's program", 0},
     {"folder", 'f', "PATH", 0, "An empty folder; what is in it then stays", 0},
+    {"data", 'd', "PATH", 0, "Another folder, for the files", 0},
+    {"power", 'p', "PROGRAM", 0,
+     "Called after each kill as PROGRAM off DATA, and then as PROGRAM on DATA", 0},
+    {"synchronous", 'y', "MODE", 0, "Of the sources: full, normal (full)", 0},
     {0},
 };
 
@@ -78,9 +87,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case 'f':
         options->folder = arg;
         break;
+    case 'd':
+        options->data = arg;
+        break;
+    case 'p':
+        options->power = arg;
+        break;
+    case 'y':
+        options->synchronous = arg;
+        break;
     case ARGP_KEY_END:
         if (!options->chatstored || !options->folder)
             argp_error(state, "--chatstored and --folder are needed");
+        if (!options->data)
+            options->data = options->folder;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -90,9 +110,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 /* ---- The server's files ---- */
 
-static void path_in(const struct options *options, const char *name, char path[PATH_BYTES])
+static void path_in(const char *folder, const char *name, char path[PATH_BYTES])
 {
-    snprintf(path, PATH_BYTES, "%s/%s", options->folder, name);
+    snprintf(path, PATH_BYTES, "%s/%s", folder, name);
 }
 
 static bool write_config(const struct options *options, const char *path)
@@ -101,12 +121,12 @@ static bool write_config(const struct options *options, const char *path)
 
     if (!file)
         return false;
+    fprintf(file, "[database]\ndefault = \"main\"\n[database.sources]\n");
+    for (int i = 0; i < SOURCES; i++)
+        fprintf(file, "%s = { path = \"%s/%s.db\", synchronous = \"%s\", journal-mode = \"%s\" }\n",
+                source_names[i], options->data, source_names[i], options->synchronous,
+                strcmp(source_names[i], "truncating") == 0 ? "truncate" : "wal");
     fprintf(file,
-            "[database]\ndefault = \"main\"\n"
-            "[database.sources]\n"
-            "main = { path = \"main.db\" }\n"
-            "second = { path = \"second.db\" }\n"
-            "truncating = { path = \"truncating.db\", journal-mode = \"truncate\" }\n"
             "[database.chatMapping]\n-2 = \"second\"\n-3 = \"truncating\"\n"
             "[service]\nlisten = [\"ipc://%s/socket\"]\n",
             options->folder);
@@ -129,10 +149,23 @@ static bool wait_ready(const struct writers *writers, unsigned long acked_before
     return true;
 }
 
+static bool switch_power(const struct options *options, const char *what)
+{
+    char command[2 * PATH_BYTES];
+
+    if (!options->power)
+        return true;
+    snprintf(command, sizeof command, "exec '%s' %s '%s'", options->power, what, options->data);
+    int status = system(command);
+    if (status != 0)
+        fprintf(stderr, "%s %s: status %d\n", options->power, what, WEXITSTATUS(status));
+    return status == 0;
+}
+
 /* At a random moment of one of three kinds: while it opens its files, while it works, while it
  * stops and checkpoints. */
-static bool kill_once(struct server *server, const struct writers *writers, struct figures *figures,
-                      int64_t started_ms)
+static bool kill_once(const struct options *options, struct server *server,
+                      const struct writers *writers, struct figures *figures, int64_t started_ms)
 {
     unsigned long acked = writers_acked(writers);
     long dice = random() % 10;
@@ -154,6 +187,8 @@ static bool kill_once(struct server *server, const struct writers *writers, stru
     }
     server_signal(server, SIGKILL);
     int status = server_wait(server);
+    if (!switch_power(options, "off") || !switch_power(options, "on"))
+        return false;
     if (status != 128 + SIGKILL && status != 0) {
         fprintf(stderr, "the server ended by itself with %d; see its log\n", status);
         return false;
@@ -168,7 +203,7 @@ static bool kill_often(const struct options *options, struct server *server,
     int64_t started_ms = now_ms();
 
     while (figures->kills < options->kills) {
-        if (!kill_once(server, writers, figures, started_ms))
+        if (!kill_once(options, server, writers, figures, started_ms))
             return false;
         if (random() % 4 == 0)
             sleep_ms((unsigned)(random() % 200));
@@ -210,11 +245,11 @@ static int check(const struct options *options, struct figures *figures)
     struct checker_source sources[SOURCES];
     struct checker_figures checked;
 
-    path_in(options, "journal", journal_path);
+    path_in(options->folder, "journal", journal_path);
     for (int i = 0; i < SOURCES; i++) {
         char name[32];
         snprintf(name, sizeof name, "%s.db", source_names[i]);
-        path_in(options, name, paths[i]);
+        path_in(options->data, name, paths[i]);
         sources[i] = (struct checker_source){source_names[i], paths[i]};
     }
     int error = checker_run(journal_path, sources, SOURCES, stdout, &checked);
@@ -233,9 +268,9 @@ static bool run(const struct options *options, struct figures *figures)
 {
     static char config_path[PATH_BYTES], log_path[PATH_BYTES], journal_path[PATH_BYTES],
         url[PATH_BYTES + 8];
-    path_in(options, "chatstore.toml", config_path);
-    path_in(options, "log", log_path);
-    path_in(options, "journal", journal_path);
+    path_in(options->folder, "chatstore.toml", config_path);
+    path_in(options->folder, "log", log_path);
+    path_in(options->folder, "journal", journal_path);
     snprintf(url, sizeof url, "ipc://%s/socket", options->folder);
     struct server server = {.program = options->chatstored, .config_path = config_path};
     server.log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -272,7 +307,8 @@ int main(int argument_count, char **arguments)
 {
     static const struct argp argp = {.options = option_table, .parser = parse_option};
     static struct figures figures;
-    struct options options = {.kills = 20, .writers = 16, .seed = (uint64_t)time(NULL)};
+    struct options options = {
+        .kills = 20, .writers = 16, .seed = (uint64_t)time(NULL), .synchronous = "full"};
 
     argp_parse(&argp, argument_count, arguments, 0, NULL, &options);
     setvbuf(stdout, NULL, _IOLBF, 0);
