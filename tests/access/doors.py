@@ -4,7 +4,6 @@ token is nowhere to be found. doors.py CHATSTORED CHATSTORE; 77 = skipped (no op
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -15,50 +14,11 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from served import Server, run  # noqa: E402
+
 CHATSTORED, CHATSTORE = sys.argv[1:3] if len(sys.argv) > 2 else ("chatstored", "chatstore")
 HANDSHAKE_S_MAX = 25
-
-
-def run(*arguments, token=None, check=False, timeout=30):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHATSTORE_")}
-    if token:
-        environment["CHATSTORE_TOKEN"] = token
-    return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, env=environment, check=check, timeout=timeout)
-
-
-class Server:
-    """chatstored, until close(); what it says is in log()."""
-
-    def __init__(self, folder, *arguments):
-        self.path = os.path.join(folder, "server.log")
-        with open(self.path, "w") as log:
-            self.process = subprocess.Popen([CHATSTORED, *arguments], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, cwd=folder)
-        self.wait_for("ready: ")
-
-    def log(self):
-        with open(self.path) as log:
-            return log.read()
-
-    def wait_for(self, text, count=1):
-        until = time.monotonic() + 20
-        while self.log().count(text) < count:
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise AssertionError(f"the server does not say {text!r}: {self.log()}")
-            time.sleep(0.02)
-
-    def port(self, scheme):
-        return int(re.search(rf"listening on {re.escape(scheme)}://127\.0\.0\.1:(\d+)", self.log())[1])
-
-    def file_count(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def close(self):
-        self.process.terminate()
-        status = self.process.wait(30)
-        if status != 0:
-            raise AssertionError(f"the server ended with {status}: {self.log()}")
 
 
 class Doors(unittest.TestCase):
@@ -94,7 +54,7 @@ class Doors(unittest.TestCase):
             file.write(more + "".join(client["toml"] for client in clients))
 
     def serve(self, *arguments):
-        server = Server(self.folder, *(arguments or ("--config", self.path("chatstore.toml"))))
+        server = Server(CHATSTORED, self.folder, *(arguments or ("--config", self.path("chatstore.toml"))))
         self.addCleanup(lambda: server.process.poll() is None and server.process.kill())
         return server
 

@@ -237,7 +237,8 @@ static void closing_ends_what_is_under_way(void **state)
 static void a_child_of_fork_is_refused(void **state)
 {
     const char *url = fake_url();
-    struct fake_server *server = fake_server_start(url, fixture_answer, NULL);
+    static struct fake_server *server; /* known to the child, too: it has not lost it */
+    server = fake_server_start(url, fixture_answer, NULL);
     struct chatstore_client *client = fixture_open(url, NULL);
     int status = 0;
 
