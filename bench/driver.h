@@ -42,7 +42,7 @@ struct driver_result {
     struct usage client, server; /* used in the measured time; memory and threads at its end */
     struct histogram latency_ns;
     struct histogram refused_ns; /* of the errors, those that slot_refused() ended */
-    char error[512]; /* what the first failed call said; empty: none failed */
+    char error[512];             /* what the first failed call said; empty: none failed */
 };
 
 /* Run until the time is over and every call is back. False: out of memory or of threads, or calls

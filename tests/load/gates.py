@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""That the judgements of tests/load can fail: each is given what it must not let pass."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "..", "bench", "peers")]
+from overload import judge  # noqa: E402
+from served import Usage, Witness, settle, usage_of  # noqa: E402
+from soak import growth_problem  # noqa: E402
+
+LEAK = """import socket, sys, threading
+kept = []
+print("before", flush=True)
+sys.stdin.readline()
+if sys.argv[1] == "files":
+    kept.append(socket.socket())
+else:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+print("after", flush=True)
+sys.stdin.readline()
+"""
+GOOD = {"refused": 90, "errors": 90, "goodput": 95, "capacity": 100, "p99_us": 10, "refused_p99_us": 20,
+        "rss_kib": 1000, "rss_before_kib": 1000}
+
+
+class Gates(unittest.TestCase):
+    def test_descriptors_and_threads_that_stay_are_found(self):
+        for what in "files", "threads":
+            with subprocess.Popen([sys.executable, "-c", LEAK, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  text=True) as leaky:
+                leaky.stdout.readline()
+                before = usage_of(leaky.pid)
+                settle(leaky.pid, before, what)
+                leaky.stdin.write("\n")
+                leaky.stdin.flush()
+                leaky.stdout.readline()
+                with self.assertRaisesRegex(AssertionError, "do not go back"):
+                    settle(leaky.pid, before, what, wait_s=0.3)
+                settle(leaky.pid, Usage(0, before.files + 1, before.threads + 1), what)
+                leaky.stdin.close()
+
+    def test_a_server_that_stops_answering_is_found(self):
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve():
+            peer = listener.accept()[0]
+            peer.sendall(b"\0SP\0\0\x31\0\0")
+            for _ in range(3):
+                peer.recv(4096)
+                peer.sendall((4).to_bytes(8, "big") + b"\x80\0\0\1")
+            peer.recv(4096)
+            self.done.wait()
+
+        self.done = threading.Event()
+        threading.Thread(target=serve, daemon=True).start()
+        witness = Witness(listener.getsockname(), timeout_s=1)
+        with self.assertRaisesRegex(AssertionError, "not served any more .* after 3 calls"):
+            witness.check("a dead server")
+        self.done.set()
+        listener.close()
+
+    def test_memory_that_grows_is_found(self):
+        self.assertIsNone(growth_problem([(at, 50000 + at % 7, 9, 9, 0) for at in range(90)]))
+        self.assertIsNone(growth_problem([(at, 50000 + min(at, 20) * 1000, 9, 9, 0) for at in range(90)]))
+        self.assertIn("memory grows", growth_problem([(at, 50000 + at * 500, 9, 9, 0) for at in range(90)]))
+
+    def test_what_overload_breaks_is_found(self):
+        self.assertEqual(judge(GOOD), [])
+        for bad, said in (({"goodput": 89}, "goodput is 89%"), ({"refused_p99_us": 51}, "5.1 times"),
+                          ({"errors": 91}, "1 calls failed"), ({"rss_kib": 1 << 20}, "memory grew"),
+                          ({"goodput": 0}, "nothing was answered")):
+            self.assertIn(said, " ".join(judge({**GOOD, **bad})))
+        self.assertEqual(judge({**GOOD, "refused": 0, "errors": 0}, short=True), ["nothing was refused"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
