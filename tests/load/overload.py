@@ -111,7 +111,7 @@ def measure(lab):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build")
+    parser.add_argument("build", type=os.path.abspath)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--load", default="save")
     parser.add_argument("--seconds", type=float, default=8)

@@ -121,7 +121,7 @@ plot $data using 1:2 with lines title "memory", "" using 1:5 with lines title "w
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build")
+    parser.add_argument("build", type=os.path.abspath)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--out")
     parser.add_argument("--ignore-memory", action="store_true", help="for sanitizers, which keep what is freed")
