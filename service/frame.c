@@ -384,22 +384,18 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
     return NULL;
 }
 
-/* How many of the calls may be worked on now: the others have to be refused for `why`. All or none
- * would refuse frames of many calls for as long as there are others of few. */
-static size_t admit(struct engine *engine, size_t count, struct status *why)
+static bool admit(struct engine *engine, size_t count, struct status *why)
 {
-    uint32_t asked = (uint32_t)count;
-    uint32_t in_flight = atomic_fetch_add(&engine->calls_in_flight, asked) + asked;
+    uint32_t in_flight =
+        atomic_fetch_add(&engine->calls_in_flight, (uint32_t)count) + (uint32_t)count;
     if (in_flight <= engine->limits.calls_in_flight_max)
-        return count;
-    uint32_t over = in_flight - engine->limits.calls_in_flight_max;
-    uint32_t refused = over < asked ? over : asked;
-    engine->calls_in_flight -= refused;
+        return true;
+    engine->calls_in_flight -= (uint32_t)count;
     status_set(
         why, STATUS_RESOURCE_EXHAUSTED,
         "the server works on as many calls as it may (calls_in_flight_max = %u); try again later",
         engine->limits.calls_in_flight_max);
-    return count - refused;
+    return false;
 }
 
 void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg)
@@ -422,14 +418,13 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         authorize_note_frame(frame, wire);
         wire = NULL;
     }
-    size_t admitted = wire ? admit(frame->engine, wire->n_calls, &why) : 0;
-    if (admitted == 0) {
+    if (!wire || !admit(frame->engine, wire->n_calls, &why)) {
         frame_refuse(frame, &why);
         return;
     }
     size_t count = wire->n_calls; /* the frame may be done, and run again, before the loop ends */
     if (!frame_prepare(frame, count)) {
-        frame->engine->calls_in_flight -= (uint32_t)admitted;
+        frame->engine->calls_in_flight -= (uint32_t)count;
         status_set(&why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
                    count);
         frame_refuse(frame, &why);
@@ -438,12 +433,7 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
     struct source_hold hold = {0};
-    for (size_t i = admitted; i < count; i++) {
-        runs[i].status = why;
-        frame->engine->calls_in_flight++;
-        run_finish(&runs[i]);
-    }
-    for (size_t i = 0; i < admitted; i++)
+    for (size_t i = 0; i < count; i++)
         run_start(&runs[i], wire->calls[i], now_ms, count > 1 ? &hold : NULL);
     source_hold_end(&hold);
 }

@@ -77,7 +77,7 @@ def capacity(lab, steps):
 def judge(figures, short=False):
     """What is missed, in words."""
     missed = []
-    if short and figures["refused"] == 0:
+    if figures["refused"] == 0:
         missed.append("nothing was refused")
     if figures["goodput"] == 0:
         missed.append("nothing was answered")
