@@ -10,7 +10,8 @@
 #include <sqlite3.h>
 
 /* The table, for schema.c; an old bot never looks at it. Rows are numbered as they come, so the
- * oldest are the lowest. */
+ * oldest are the lowest. Its request_id is the id alone where there are no clients, else the
+ * client's name, a newline and the id: each client has its own ids. */
 #define REQUESTS_TABLE_SQL                                                                         \
     "CREATE TABLE IF NOT EXISTS chatstore_requests (number INTEGER PRIMARY KEY, "                  \
     "request_id TEXT NOT NULL UNIQUE, content BLOB NOT NULL, code INTEGER NOT NULL, "              \

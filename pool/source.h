@@ -46,6 +46,7 @@ struct job {
     const char *sql; /* the call's SQL block */
     const ProtobufCMessage *request;
     const char *request_id; /* of a write; NULL or "": it is done once for each arrival */
+    const char *client;     /* whose request_id that is; NULL or "": there are no clients */
     const uint8_t *payload; /* the request as it came, which tells a repeat from another request */
     size_t payload_bytes;
     int64_t deadline_ms;   /* clock_now_ms(); not started after it, a read is interrupted by it */

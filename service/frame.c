@@ -55,6 +55,7 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->sql = call_sql[run->call->id];
     job->request = run->request;
     job->request_id = run->wire->request_id;
+    job->client = run->frame->client ? run->frame->client->name : NULL;
     job->payload = run->wire->payload.data;
     job->payload_bytes = run->wire->payload.len;
     job->deadline_ms = run->deadline_ms;
