@@ -96,6 +96,8 @@ static void broken(struct source *source, uint64_t generation, struct job *job)
 
 static enum outcome read_in_time(struct source *source, struct job *job, uint64_t steps_max)
 {
+    if (!job_may_begin(job))
+        return OUTCOME_DONE;
     if (clock_now_ms() < job->deadline_ms)
         return source->ops->read(job->connection, job, steps_max);
     status_set(&job->status, STATUS_DEADLINE_EXCEEDED,

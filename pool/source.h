@@ -52,6 +52,9 @@ struct job {
     int64_t deadline_ms;   /* clock_now_ms(); not started after it, a read is interrupted by it */
     struct answer *answer; /* initialised; receives the response's bytes, none unless OK */
     void (*done)(struct job *job); /* called exactly once by source_submit's work, on any thread */
+    /* Asked when the job is about to begin, which may be long after it was submitted, on any thread
+     * and perhaps several times; false: it must not, and its status says why. NULL: it may. */
+    bool (*may_begin)(struct job *job);
     /* The outcome, valid when done or when source_read_now() says it is finished. */
     struct status status;
     /* From here on the source's own. */

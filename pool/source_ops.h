@@ -125,6 +125,11 @@ void source_set_broken_status(const struct source *source, const struct status *
 void source_set_locked_status(const struct source *source, const struct job *job,
                               struct status *status);
 
+static inline bool job_may_begin(struct job *job)
+{
+    return !job->may_begin || job->may_begin(job);
+}
+
 /* watch.c: open the watcher if one is wanted; from the health task alone. */
 void watch_look(struct source *source);
 

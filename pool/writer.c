@@ -99,26 +99,33 @@ static void group_broken(struct source *source, const struct status *why)
     group_refuse(source, &answer);
 }
 
-/* Fill the group from those that wait, up to its bound; answer those whose deadline has passed. */
+/* False: its status says why it is not written. */
+static bool is_wanted(const struct source *source, struct job *job, int64_t now_ms)
+{
+    if (now_ms < job->deadline_ms)
+        return job_may_begin(job);
+    status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+               "source %s: %s waited for the writer until its deadline; nothing was written",
+               source->config.name, job->call->name);
+    return false;
+}
+
+/* Fill the group from those that wait, up to its bound; answer those that are wanted no more. */
 static void group_take(struct source *source)
 {
-    struct job_queue kept, late;
+    struct job_queue kept, refused;
     job_queue_init(&kept);
-    job_queue_init(&late);
+    job_queue_init(&refused);
     int64_t now_ms = clock_now_ms();
     pthread_mutex_lock(&source->lock);
     while (source->group.count < GROUP_MAX && source->writes.count > 0)
         job_queue_push(&source->group, job_queue_pop(&source->writes));
     pthread_mutex_unlock(&source->lock);
     for (struct job *job; (job = job_queue_pop(&source->group)) != NULL;)
-        job_queue_push(now_ms < job->deadline_ms ? &kept : &late, job);
+        job_queue_push(is_wanted(source, job, now_ms) ? &kept : &refused, job);
     job_queue_append(&source->group, &kept);
-    for (struct job *job; (job = job_queue_pop(&late)) != NULL;) {
-        status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
-                   "source %s: %s waited for the writer until its deadline; nothing was written",
-                   source->config.name, job->call->name);
+    for (struct job *job; (job = job_queue_pop(&refused)) != NULL;)
         job->done(job);
-    }
 }
 
 /* Run the statements of the group in a transaction. */

@@ -43,6 +43,7 @@ struct config_client {
     bool has_chats;       /* only those of the list */
     const int64_t *chats; /* ascending */
     size_t chat_count;
+    uint32_t calls_in_flight_max; /* 0: no limit of its own */
 };
 
 enum config_client_certificates {

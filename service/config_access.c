@@ -199,6 +199,7 @@ static void resolve_clients(struct config_reader *reader, struct config *config)
         clients[i].has_chats = from->chats != NULL;
         clients[i].chats = from->chats;
         clients[i].chat_count = from->chat_count;
+        clients[i].calls_in_flight_max = from->calls_in_flight_max;
         check_usefulness(reader, from);
         check_twins(reader, clients, i);
     }

@@ -83,6 +83,7 @@ struct form_client {
     bool admin;
     int64_t *chats; /* NULL: not given */
     size_t chat_count;
+    uint32_t calls_in_flight_max;
 };
 
 struct form_tls {

@@ -117,6 +117,8 @@ static void print_client(const struct config *config, const struct config_client
     print_names(config, client, "read", CONFIG_RIGHT_READ, file);
     print_names(config, client, "write", CONFIG_RIGHT_WRITE, file);
     fprintf(file, "admin = %s\n", client->admin ? "true" : "false");
+    if (client->calls_in_flight_max > 0)
+        fprintf(file, "calls_in_flight_max = %" PRIu32 "\n", client->calls_in_flight_max);
     if (!client->has_chats)
         return;
     fprintf(file, "chats = [");

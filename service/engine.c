@@ -37,6 +37,7 @@ int engine_open(const struct config *config, struct engine **engine_out)
         engine_close(engine);
         return error;
     }
+    engine->snapshot_number = engine->snapshot->number;
     *engine_out = engine;
     return 0;
 }
@@ -54,6 +55,7 @@ static void publish(struct engine *engine, struct snapshot *snapshot)
 {
     pthread_mutex_lock(&engine->lock);
     engine->snapshot = snapshot;
+    engine->snapshot_number = snapshot->number;
     pthread_mutex_unlock(&engine->lock);
 }
 

@@ -48,8 +48,14 @@ static void job_done(struct job *job)
     run_finish(run);
 }
 
+static bool job_may_begin_now(struct job *job)
+{
+    struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
+    return authorize_again(run, run->route.first, &job->status);
+}
+
 void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
-                  void (*done)(struct job *job))
+                  struct job_calls calls)
 {
     job->call = run->call;
     job->sql = call_sql[run->call->id];
@@ -60,7 +66,8 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->payload_bytes = run->wire->payload.len;
     job->deadline_ms = run->deadline_ms;
     job->answer = answer;
-    job->done = done;
+    job->done = calls.done;
+    job->may_begin = calls.may_begin;
     job->status.code = STATUS_OK;
     job->status.text[0] = '\0';
 }
@@ -80,7 +87,7 @@ static bool is_short(const struct call_run *run)
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
-    run_init_job(run, &run->job, &run->answer, job_done);
+    run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
     bool now = run->call->access == CALL_ACCESS_READ && is_short(run);
     if (now && snapshot_read_now(snapshot, run->route.first, &run->job, hold))
         job_done(&run->job);
@@ -246,6 +253,8 @@ void run_finish(struct call_run *run)
     struct frame *frame = run->frame;
     authorize_note(run);
     frame->engine->calls_in_flight--;
+    if (frame->client_calls)
+        --*frame->client_calls;
     if (--frame->unfinished == 0)
         frame_finish(frame);
 }
@@ -277,6 +286,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->done = done;
     frame->client = NULL;
     frame->client_name[0] = '\0';
+    frame->client_calls = NULL;
     frame->is_own = false;
     frame->is_unknown = false;
     frame->runs = NULL;
@@ -297,6 +307,7 @@ static void frame_clear(struct frame *frame)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;
     frame->client = NULL;
+    frame->client_calls = NULL;
     frame->client_name[0] = '\0';
     frame->is_unknown = false;
 }
@@ -357,7 +368,7 @@ static bool frame_prepare(struct frame *frame, size_t count)
 }
 
 static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *bytes, size_t count,
-                                            struct status *why)
+                                            bool *token_is_text_out, struct status *why)
 {
     const struct config_limits *limits = &frame->engine->limits;
     if (count > limits->frame_bytes) {
@@ -366,7 +377,7 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
                    limits->frame_bytes);
         return NULL;
     }
-    if (!check_bytes(&chatstore__v1__request__descriptor, bytes, count, "the frame", why))
+    if (!check_request(bytes, count, token_is_text_out, why))
         return NULL;
     Chatstore__V1__Request *request =
         chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
@@ -385,17 +396,61 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
     return NULL;
 }
 
-static bool admit(struct engine *engine, size_t count, struct status *why)
+void frame_leave_client(struct frame *frame, uint32_t count)
 {
-    uint32_t in_flight =
-        atomic_fetch_add(&engine->calls_in_flight, (uint32_t)count) + (uint32_t)count;
+    if (frame->client_calls)
+        *frame->client_calls -= count;
+    frame->client_calls = NULL;
+}
+
+/* A client's own limit, so that one that asks for too much does not take the place of the others.
+ * A reload counts anew. */
+static bool admit_client(struct frame *frame, uint32_t count, struct status *why)
+{
+    const struct config_client *client = frame->client;
+    if (!client || client->calls_in_flight_max == 0)
+        return true;
+    _Atomic uint32_t *calls = access_calls(frame->snapshot->access, client);
+    uint32_t in_flight = atomic_fetch_add(calls, count) + count;
+    if (in_flight <= client->calls_in_flight_max) {
+        frame->client_calls = calls;
+        return true;
+    }
+    *calls -= count;
+    status_set(why, STATUS_RESOURCE_EXHAUSTED,
+               "client %s has as many calls under way as it may (calls_in_flight_max = %u of its "
+               "[[service.clients]]; this frame brings %u); try again later",
+               client->name, client->calls_in_flight_max, count);
+    return false;
+}
+
+static bool admit_all(struct engine *engine, uint32_t count, struct status *why)
+{
+    uint32_t in_flight = atomic_fetch_add(&engine->calls_in_flight, count) + count;
     if (in_flight <= engine->limits.calls_in_flight_max)
         return true;
-    engine->calls_in_flight -= (uint32_t)count;
+    engine->calls_in_flight -= count;
     status_set(
         why, STATUS_RESOURCE_EXHAUSTED,
         "the server works on as many calls as it may (calls_in_flight_max = %u); try again later",
         engine->limits.calls_in_flight_max);
+    return false;
+}
+
+/* From here on the frame's calls count, each until its run_finish(). */
+static bool admit(struct frame *frame, size_t calls, struct status *why)
+{
+    uint32_t count = (uint32_t)calls;
+    if (!admit_client(frame, count, why))
+        return false;
+    if (admit_all(frame->engine, count, why)) {
+        if (frame_prepare(frame, calls))
+            return true;
+        frame->engine->calls_in_flight -= count;
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
+                   calls);
+    }
+    frame_leave_client(frame, count);
     return false;
 }
 
@@ -414,23 +469,17 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         frame_refuse(frame, &why);
         return;
     }
-    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
-    if (wire && !authorize_frame(frame, wire->token, &why)) {
+    bool token_is_text;
+    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &token_is_text, &why);
+    if (wire && !authorize_frame(frame, wire->token, token_is_text, &why)) {
         authorize_note_frame(frame, wire);
         wire = NULL;
     }
-    if (!wire || !admit(frame->engine, wire->n_calls, &why)) {
+    if (!wire || !admit(frame, wire->n_calls, &why)) {
         frame_refuse(frame, &why);
         return;
     }
     size_t count = wire->n_calls; /* the frame may be done, and run again, before the loop ends */
-    if (!frame_prepare(frame, count)) {
-        frame->engine->calls_in_flight -= (uint32_t)count;
-        status_set(&why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
-                   count);
-        frame_refuse(frame, &why);
-        return;
-    }
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
     struct source_hold hold = {0};

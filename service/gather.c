@@ -39,6 +39,12 @@ static void part_done(struct job *job)
         gather_finish(gather);
 }
 
+static bool part_may_begin(struct job *job)
+{
+    struct part *part = (struct part *)((char *)job - offsetof(struct part, job));
+    return authorize_again(part->gather->run, part->number, &job->status);
+}
+
 /* The sources of the route that the client may read. */
 static void choose_sources(struct gather *gather)
 {
@@ -80,7 +86,7 @@ static struct gather *gather_new(struct call_run *run)
         struct part *part = &gather->parts[i];
         part->gather = gather;
         answer_init(&part->answer, true, NULL, 0, run->frame->engine->limits.reply_bytes);
-        run_init_job(run, &part->job, &part->answer, part_done);
+        run_init_job(run, &part->job, &part->answer, (struct job_calls){part_done, part_may_begin});
     }
     return gather;
 }
@@ -307,9 +313,27 @@ static bool merge_parts(struct gather *gather)
     return merged && run->answer.payload.fault == BUFFER_OK;
 }
 
+/* Whether the client has lost a right while its parts waited. Then it gets nothing: what is left
+ * would be an answer that it did not ask for. */
+static bool is_refused(struct gather *gather)
+{
+    for (size_t i = 0; i < gather->part_count; i++) {
+        const struct status *status = &gather->parts[i].job.status;
+        if (status->code != STATUS_UNAUTHENTICATED && status->code != STATUS_PERMISSION_DENIED)
+            continue;
+        gather->run->status = *status;
+        return true;
+    }
+    return false;
+}
+
 static void gather_finish(struct gather *gather)
 {
     struct call_run *run = gather->run;
+    if (is_refused(gather)) {
+        run_finish(run);
+        return;
+    }
     note_sources(gather);
     if (run->status.code == STATUS_OK && !merge_parts(gather))
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
