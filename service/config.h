@@ -95,6 +95,9 @@ struct config_mapping {
     X(idle_ms, 600000, 1000, 86400000,                                                             \
       "A connection of the network that has sent nothing for so long is closed; clients connect "  \
       "again when they need it.")                                                                  \
+    X(bad_tokens_per_minute_max, 20, 0, 1000000,                                                   \
+      "Tokens that nobody has from one address of the network (of IPv6, its first 64 bits); then " \
+      "its new connections are closed at once for a minute. 0: any number.")                       \
     X(network_cpus_max, 1, 0, 1024,                                                                \
       "CPUs that the threads share which talk to clients and run point reads; 0 means all. More "  \
       "of them are slower, as long as one keeps up. Longer reads and writes use all CPUs.")
