@@ -127,6 +127,19 @@ bool authorize_server_call(struct call_run *run)
     return false;
 }
 
+bool authorize_audited(struct call_run *run)
+{
+    const struct frame *frame = run->frame;
+    if (run->call->access == CALL_ACCESS_READ || !frame->snapshot->config->audit_required ||
+        frame->is_own || !audit_is_stuck(frame->engine->audit))
+        return true;
+    status_set(&run->status, STATUS_UNAVAILABLE,
+               "%s: the audit log cannot be written, and without it nothing is written or "
+               "administered ([service.audit] required); nothing was done",
+               run->call->name);
+    return false;
+}
+
 /* ---- When a call begins ---- */
 
 /* A source that the new configuration has no more lets its last calls end. */

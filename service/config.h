@@ -124,6 +124,7 @@ struct config {
     const struct config_client *clients; /* in file order; none: no call needs a token */
     size_t client_count;
     const char *audit_path; /* absolute; NULL: no audit log */
+    bool audit_required;    /* without it nothing is written or administered */
     struct config_limits limits;
     uint32_t limits_given; /* bit i: the i-th limit of CONFIG_LIMITS is set in the file */
 };

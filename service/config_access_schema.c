@@ -116,6 +116,14 @@ static const struct config_key audit_keys[] = {
      .meaning = "A line of JSON for every call that was refused to its client, every write to a "
                 "readonly source and every administrative call is appended to this file; a reload "
                 "opens it anew."},
+    {.name = "required",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .slot = 1,
+     .offset = offsetof(struct form_audit, required),
+     .type_text = "boolean",
+     .default_text = "false",
+     .meaning = "While a line cannot be written to the audit log, refuse writes and administrative "
+                "calls (UNAVAILABLE)."},
 };
 
 const struct config_section config_audit_section = {

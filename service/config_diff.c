@@ -353,6 +353,7 @@ static void compare_paths(struct config_diff *diff, const struct config *before,
     if (tls.bytes > 0)
         add(diff, "service.tls", &tls);
     say_change(&audit, "path", or_none(before->audit_path), or_none(after->audit_path));
+    say_change(&audit, "required", yes_no(before->audit_required), yes_no(after->audit_required));
     if (audit.bytes > 0)
         add(diff, "service.audit", &audit);
 }

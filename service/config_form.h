@@ -97,6 +97,7 @@ struct form_tls {
 struct form_audit {
     uint32_t given;
     struct form_text path;
+    bool required;
 };
 
 struct config_form {
@@ -130,6 +131,7 @@ struct config_reader {
     struct config_form *form;
     const char *base_dir;
     bool check_files;
+    const struct stat *file; /* that the configuration stands in; NULL: it came another way */
     char key[CONFIG_KEY_BYTES_MAX]; /* of the table being read */
     size_t key_bytes;
 };

@@ -152,6 +152,7 @@ static void print_access(const struct config *config, FILE *file)
     if (config->audit_path) {
         fprintf(file, "\n[service.audit]\n");
         print_path("path", config->audit_path, file);
+        fprintf(file, "required = %s\n", config->audit_required ? "true" : "false");
     }
 }
 

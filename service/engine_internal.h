@@ -103,6 +103,9 @@ bool authorize_frame(struct frame *frame, char *token, bool is_text, struct stat
 bool authorize_run(struct call_run *run);
 bool authorize_server_call(struct call_run *run);
 
+/* Whether the call may be done now, with regard to the audit log. */
+bool authorize_audited(struct call_run *run);
+
 /* The same again when its job for a source begins, which may have waited for long: by the
  * configuration of now. */
 bool authorize_again(const struct call_run *run, uint32_t source, struct status *why);

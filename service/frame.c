@@ -184,9 +184,9 @@ static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int
     if (!decode(run, wire)) {
         run_finish(run);
     } else if (run->call->scope == CALL_SCOPE_SERVER) {
-        if (!authorize_server_call(run) || admin_run(run))
+        if (!authorize_server_call(run) || !authorize_audited(run) || admin_run(run))
             run_finish(run);
-    } else if (!route(run)) {
+    } else if (!route(run) || !authorize_audited(run)) {
         run_finish(run);
     } else if (run->route.count == 1 && run->route.tier != ROUTER_TIER_MERGED) {
         run_one_source(run, hold);

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
@@ -97,6 +98,14 @@ static void raise_file_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/* Neither a core dump nor another process of the same user gets at what tokens and keys are in
+ * memory. Root still does. */
+static void hide_memory(const struct config *config)
+{
+    if (config->client_count > 0 || config->tls.key)
+        prctl(PR_SET_DUMPABLE, 0);
 }
 
 /* ---- Signals ---- */
@@ -244,6 +253,7 @@ static bool start_audit(struct engine *engine, const struct config *config)
 static bool prepare_reload(void *arg, const struct config *config, struct status *why)
 {
     struct server *server = arg;
+    hide_memory(config);
     server->next_tls = NULL;
     server->next_audit = -1;
     if (config->audit_path) {
@@ -351,6 +361,7 @@ int server_run(const struct server_setup *setup)
         return EX_USAGE;
     notify_log_to_journal();
     raise_file_limit();
+    hide_memory(setup->config);
     sqlite_configure_process();
     pthread_mutex_init(&server.lock, NULL);
     pthread_cond_init(&server.told, NULL);

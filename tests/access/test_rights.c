@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -250,6 +252,64 @@ static void clients_do_not_share_request_ids(void **state)
     service_stop(&service);
 }
 
+/* ---- Without an audit log ---- */
+
+static bool writes_are_refused(struct service *service, const char *part)
+{
+    struct wire wire = {0};
+    wire_add(&wire, "SetSetting", set_other, 0);
+    Chatstore__V1__Reply *reply = passage_wait(send(service, &wire, "a"));
+    const Chatstore__V1__Status *status = reply->results[0]->status;
+    bool refused = status && status->code == CHATSTORE_UNAVAILABLE;
+    if (status && (!refused || !strstr(status->message, part)))
+        fail_msg("%s", status->message);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    return refused;
+}
+
+/* The audit log is larger than any file may be now: as a full disk, but for this one file. */
+static void audit_into_a_full_file(struct service *service)
+{
+    char path[SANDBOX_PATH_BYTES];
+    struct status why;
+    int file = audit_open_file(sandbox_path(&service->sandbox, "audit.log", path), &why);
+    assert_true(file >= 0);
+    assert_int_equal(ftruncate(file, 64 << 20), 0);
+    assert_int_equal(audit_use(engine_audit(service->engine), file), 0);
+    file_size_limit(32 << 20);
+    expect(service, "b", "SetSetting", set_other, CHATSTORE_PERMISSION_DENIED, NULL);
+    struct timespec pause = {.tv_nsec = 5000000};
+    for (int i = 0; i < 4000 && !audit_is_stuck(engine_audit(service->engine)); i++)
+        nanosleep(&pause, NULL);
+    assert_true(audit_is_stuck(engine_audit(service->engine)));
+}
+
+static void without_its_audit_log_nothing_is_written_if_so_wanted(void **state)
+{
+    static const char get[] = "{\"key\": \"k\", \"data_source\": \"other\"}";
+    struct service service;
+    char head[1024];
+    (void)state;
+    for (int required = 0; required < 2; required++) {
+        snprintf(head, sizeof head, "%s[service.audit]\npath = \"audit.log\"\nrequired = %s\n",
+                 sources, required ? "true" : "false");
+        start(&service, head,
+              (struct client[]){{"a", all}, {"b", ""}, {"ops", "admin = true"}, {NULL, NULL}});
+        assert_false(writes_are_refused(&service, ""));
+        audit_into_a_full_file(&service);
+        assert_int_equal(writes_are_refused(&service, "audit log"), required);
+        expect(&service, "a", "GetSetting", get, CHATSTORE_OK, NULL);
+        expect(&service, "ops", "Reload", "{}",
+               required ? CHATSTORE_UNAVAILABLE : CHATSTORE_FAILED_PRECONDITION, NULL);
+        file_size_limit(0);
+        struct timespec pause = {.tv_nsec = 20000000};
+        for (int i = 0; i < 1000 && writes_are_refused(&service, "audit log"); i++)
+            nanosleep(&pause, NULL);
+        assert_false(writes_are_refused(&service, ""));
+        service_stop(&service);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_client_has_its_own_limit_of_calls),
         cmocka_unit_test(a_frame_that_the_server_refuses_is_not_the_clients),
         cmocka_unit_test(clients_do_not_share_request_ids),
+        cmocka_unit_test(without_its_audit_log_nothing_is_written_if_so_wanted),
     };
     log_capture_start(LOG_WARN);
     return cmocka_run_group_tests_name("access_rights", tests, NULL, NULL);
