@@ -226,7 +226,6 @@ static void exchange_refuse(struct exchange *exchange)
     nng_pipe_close(nng_msg_get_pipe(exchange->request));
     nng_msg_free(exchange->request);
     exchange->request = NULL;
-    listener_leave(exchange->listener);
     exchange_receive(exchange);
 }
 
@@ -252,6 +251,7 @@ static void exchange_received(struct exchange *exchange)
         return;
     }
     log_line(LOG_ERROR, "no memory for a request: the connection is closed");
+    listener_leave(listener); /* take_frame() counted it */
     exchange_refuse(exchange);
 }
 
