@@ -4,6 +4,7 @@
 #define CHATSTORE_POOL_SOURCE_OPS_H
 
 #include "job_queue.h"
+#include "unopened.h"
 
 #include <pthread.h>
 
@@ -56,7 +57,13 @@ struct source_ops {
     bool (*check)(struct source *source, struct status *why);
 };
 
-enum { WAITING_POINT, WAITING_SCAN, WAITING_KINDS };
+enum {
+    WAITING_POINT, /* reads for which no connection was free */
+    WAITING_SCAN,
+    WAITING_READS,
+    WAITING_OPENING = WAITING_READS, /* all that came before the first attempt to open was over */
+    WAITING_KINDS
+};
 
 struct source {
     const struct source_ops *ops;
@@ -86,8 +93,7 @@ struct source {
     struct connection *idle;
     unsigned readers_open, readers_busy, scans_busy;
     unsigned reads_running; /* on workers, from their borrowing until they have been answered */
-    struct job_queue waiting[WAITING_KINDS]; /* reads for which no connection was free; left by
-                                                release or sweep */
+    struct job_queue waiting[WAITING_KINDS]; /* left by release, the opening or sweep */
 
     /* The writer: its connection is used by write_task alone while `writing`. */
     struct connection *writer;
@@ -105,6 +111,7 @@ struct source {
     struct connection *watcher;
     _Atomic bool watch_wanted;
 
+    struct unopened_link unopened;         /* until the first attempt to open begins */
     bool opening, sweeping, health_posted; /* the task of that name is posted or runs */
     struct task open_task, write_task, sweep_task, health_task;
     struct {
@@ -134,6 +141,7 @@ void watch_look(struct source *source);
 /* readers.c and writer.c. */
 void readers_submit(struct source *source, struct job *job);
 void readers_sweep_task_run(struct task *task);
+void readers_sweep_soon(struct source *source); /* lock held: somebody waits */
 void writer_submit(struct source *source, struct job *job);
 void writer_task_run(struct task *task);
 
