@@ -89,7 +89,8 @@ static int finish(sqlite3_stmt *stmt)
 
 enum found { FOUND_NONE, FOUND_SAME, FOUND_OTHER };
 
-/* The row of the key: whether it is there, and of the same request; then `find` stands on it. */
+/* The row of the key: whether it is there, and of the request with this hash (NULL: none is); then
+ * `find` stands on it. */
 static int look_up(sqlite3_stmt *find, const char *key, const unsigned char *hash,
                    enum found *found_out)
 {
@@ -101,10 +102,28 @@ static int look_up(sqlite3_stmt *find, const char *key, const unsigned char *has
         return error != SQLITE_OK ? error : reset;
     }
     const void *content = sqlite3_column_blob(find, 0);
-    bool same = content && sqlite3_column_bytes(find, 0) == CONTENT_BYTES &&
+    bool same = hash && content && sqlite3_column_bytes(find, 0) == CONTENT_BYTES &&
                 memcmp(content, hash, CONTENT_BYTES) == 0;
     *found_out = same ? FOUND_SAME : FOUND_OTHER;
     return SQLITE_OK;
+}
+
+/* Whether the client's id may be one that is nobody's: written before there were clients, or before
+ * their ids were kept apart. */
+static bool may_be_unowned(const struct job *job)
+{
+    return has_id(job) && job->client && job->client[0] != '\0';
+}
+
+int requests_find_unowned(struct requests *requests, struct job *job, bool *found_out)
+{
+    enum found found;
+    *found_out = false;
+    if (!may_be_unowned(job))
+        return SQLITE_OK;
+    int error = look_up(requests->find, job->request_id, NULL, &found);
+    *found_out = found != FOUND_NONE;
+    return error == SQLITE_OK ? finish(requests->find) : error;
 }
 
 static int find_row(sqlite3_stmt *find, const struct job *job, enum found *found_out)
@@ -115,10 +134,9 @@ static int find_row(sqlite3_stmt *find, const struct job *job, enum found *found
         return SQLITE_TOOBIG;
     hash_content(job, job->client, hash);
     int error = look_up(find, key, hash, found_out);
-    if (error != SQLITE_OK || *found_out != FOUND_NONE || strcmp(key, job->request_id) == 0)
+    if (error != SQLITE_OK || *found_out != FOUND_NONE || !may_be_unowned(job))
         return error;
-    /* Written before there were clients, or before their ids were kept apart: whose it is, is not
-     * known. Only the very same request takes it for its own. */
+    /* Only the very same request takes it for its own. */
     hash_content(job, NULL, hash);
     error = look_up(find, job->request_id, hash, found_out);
     if (*found_out == FOUND_OTHER)

@@ -31,6 +31,10 @@ void requests_close(struct requests *requests);
  * Jobs without an id are never known. Returns SQLITE_OK or SQLite's error. */
 int requests_find(struct requests *requests, struct job *job, bool *known_out);
 
+/* Whether the job's id is known without a client, so that requests_find() has to look whether it is
+ * the same request; what requests_store() stores would not show it. Returns SQLITE_OK or SQLite's error. */
+int requests_find_unowned(struct requests *requests, struct job *job, bool *found_out);
+
 /* Keep the job's status and answer under its request_id, if it has one. Within the write's
  * savepoint. Returns SQLITE_OK or SQLite's error. */
 int requests_store(struct requests *requests, const struct job *job);

@@ -13,7 +13,7 @@
 
 enum { DRAIN_LOOK_MS = 2 };
 
-int engine_open(const struct config *config, struct engine **engine_out)
+int engine_open(const struct config *config, int64_t until_ms, struct engine **engine_out)
 {
     struct engine *engine = calloc(1, sizeof *engine);
     if (!engine)
@@ -31,7 +31,7 @@ int engine_open(const struct config *config, struct engine **engine_out)
     engine->merge_cache = merge_cache_new(config->limits.merge_cache_bytes);
     engine->audit = audit_new();
     error = engine->merge_cache && engine->audit
-                ? snapshot_new(&engine->pool, config, NULL, &engine->snapshot)
+                ? snapshot_new(&engine->pool, config, NULL, until_ms, &engine->snapshot)
                 : ENOMEM;
     if (error != 0) {
         engine_close(engine);
@@ -64,7 +64,7 @@ bool engine_reload(struct engine *engine, struct config *config, struct snapshot
 {
     struct snapshot *before = engine->snapshot; /* only this function changes it */
     struct snapshot *after;
-    int error = snapshot_new(&engine->pool, config, before, &after);
+    int error = snapshot_new(&engine->pool, config, before, INT64_MAX, &after);
     if (error != 0) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s", strerror(error));
         return false;

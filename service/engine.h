@@ -22,9 +22,10 @@ struct frame;
 struct snapshot;
 
 /* Open all sources of the configuration, which must outlive the engine, and wait until each has
- * been tried once. Sources that cannot be opened do not fail this: their calls do. Returns 0 or an
- * errno. */
-int engine_open(const struct config *config, struct engine **engine_out);
+ * been tried once, or it is until_ms on clock_now_ms()'s clock (INT64_MAX: for ever); calls to a
+ * source that has not been tried by then wait for that. Sources that cannot be opened do not fail
+ * this: their calls do. Returns 0 or an errno. */
+int engine_open(const struct config *config, int64_t until_ms, struct engine **engine_out);
 
 /* Go over to another configuration while calls run: each ends on the one that it began with.
  * Sources that both have with the same settings stay open; a source that takes the file of another

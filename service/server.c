@@ -7,6 +7,7 @@
 #include "reload.h"
 #include "watchdog.h"
 
+#include "pool/clock.h"
 #include "pool/log.h"
 #include "pool/sqlite.h"
 
@@ -23,6 +24,7 @@
 
 enum {
     URLS_MAX = 128,
+    OPEN_WAIT_MS = 15,    /* for sources to be opened before the first call may come */
     DRAIN_MS = 5000,      /* for the calls that are under way when the server is told to stop */
     STOP_S_MAX = 20,      /* for all of the end: the drain, then closing with a checkpoint */
     SIGNAL_END = SIGUSR2, /* among ourselves: the signal thread is not needed any more */
@@ -290,7 +292,7 @@ static int start(struct server *server, const struct server_setup *setup)
 {
     char reason[512];
     const struct config *config = setup->config;
-    int error = engine_open(config, &server->engine);
+    int error = engine_open(config, clock_now_ms() + OPEN_WAIT_MS, &server->engine);
     if (error == 0)
         error =
             reload_start(server->engine, setup->reload_path, setup->why_no_reload, &server->reload);

@@ -109,7 +109,9 @@ static void ids_that_are_nobodys_are_found_by_the_same_request_only(void **state
     (void)state;
     struct source *source = open_keeping(3600000, 1000);
     assert_int_equal(save_once(source, 1, "before", "bytes").code, STATUS_OK);
-    assert_int_equal(save_as("a", source, 1, "before", "bytes").code, STATUS_OK);
+    /* Another message, to see whether it is written: to the source it is the request's bytes that
+     * count. */
+    assert_int_equal(save_as("a", source, 9, "before", "bytes").code, STATUS_OK);
     assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chat_messages"), 1);
     assert_int_equal(save_as("b", source, 2, "before", "other bytes").code, STATUS_OK);
     assert_int_equal(save_once(source, 1, "before", "bytes").code, STATUS_OK);
