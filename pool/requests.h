@@ -32,7 +32,8 @@ void requests_close(struct requests *requests);
 int requests_find(struct requests *requests, struct job *job, bool *known_out);
 
 /* Whether the job's id is known without a client, so that requests_find() has to look whether it is
- * the same request; what requests_store() stores would not show it. Returns SQLITE_OK or SQLite's error. */
+ * the same request; what requests_store() stores would not show it. Returns SQLITE_OK or SQLite's
+ * error. */
 int requests_find_unowned(struct requests *requests, struct job *job, bool *found_out);
 
 /* Keep the job's status and answer under its request_id, if it has one. Within the write's
