@@ -16,4 +16,4 @@ WHERE NOT EXISTS (SELECT 1 FROM settings WHERE key = :key);
 -- name: GetSettings
 SELECT key, value
 FROM settings
-ORDER BY key;
+ORDER BY key, rowid;
