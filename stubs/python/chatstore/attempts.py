@@ -21,6 +21,7 @@ BACKOFF_S = 0.05
 BACKOFF_MAX_S = 2.0
 ANSWERED_TRIES_MAX = 4
 TIMEOUT_MS_MAX = (1 << 32) - 1
+PAGE_SIZE = 1000
 
 
 class Attempt(Generic[T]):
@@ -78,7 +79,10 @@ class Attempt(Generic[T]):
 
     def response(self, reply: bytes, outcome: Outcome | None) -> dict[str, Any]:
         """The whole response; raises what the status says."""
-        return self.call.response.decoder.decode(self.payload(reply, outcome))
+        response = self.call.response.decoder.decode(self.payload(reply, outcome))
+        if outcome is not None:
+            outcome.next_page_token = response.get("next_page_token", "")
+        return response
 
     def payload(self, reply: bytes, outcome: Outcome | None) -> bytes:
         """The encoded response; raises what the status says."""

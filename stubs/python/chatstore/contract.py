@@ -97,12 +97,14 @@ class Outcome:
         merged_sources: of merged reads, the sources whose rows are in the answer.
         failed_sources: of merged reads, those that could not answer.
         attempts: how often the call was sent, or would have been with a connection.
+        next_page_token: of lists that were asked for a page; empty: it was the last.
     """
 
     source: str = ""
     merged_sources: list[str] = field(default_factory=list)
     failed_sources: list[SourceFailure] = field(default_factory=list)
     attempts: int = 0
+    next_page_token: str = ""
 
 
 class AsyncRunner:
