@@ -91,6 +91,7 @@ def _page(call, place, text, problems):
     page = page_of(call, text) if is_list(call) else None
     if isinstance(page, str):
         problems.add(place, f"{call.name}: {page}")
+        return None
     return page
 
 
