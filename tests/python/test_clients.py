@@ -47,6 +47,11 @@ class Case:
     def open(self, url, **options):
         return self.make(url, **options)
 
+    @staticmethod
+    def all_pages(client, name, **arguments):
+        """The pages of the list of that name."""
+        return list(client.pages(getattr(client, name), **arguments))
+
 
 class FalseServerCases(Case):
     """What the transport does when the other side is slow, wrong, or goes away."""
@@ -494,6 +499,20 @@ class RealServerCases(Case):
             with self.assertRaises(chatstore.InvalidArgument):
                 client.call("Nothing", {})
 
+    def test_pages(self):
+        with self.open(self.server.url) as client:
+            for i in range(5):
+                client.set_chat_setting(chat_id=-1, key=f"k{i}", value="v")
+            keys = [[row["key"] for row in page] for page in
+                    self.all_pages(client, "get_chat_settings", chat_id=-1, page_size=2)]
+            self.assertEqual(keys, [["k0", "k1"], ["k2", "k3"], ["k4"]])
+            outcome = chatstore.Outcome()
+            rows = client.get_chat_settings(chat_id=-1, page_size=4, outcome=outcome)
+            self.assertNotEqual(outcome.next_page_token, "")
+            rows += client.get_chat_settings(
+                chat_id=-1, page_token=outcome.next_page_token, outcome=outcome)
+            self.assertEqual((len(rows), outcome.next_page_token), (5, ""))
+
     def test_times_are_aware(self):
         with self.open(self.server.url) as client:
             client.update_chat_info(chat_id=-1, type="group")
@@ -521,6 +540,14 @@ class SyncAgainstServer(RealServerCases, support.FolderCase):
 
 class AsyncAgainstServer(RealServerCases, support.FolderCase):
     make = Blocking
+
+    @staticmethod
+    def all_pages(client, name, **arguments):
+        async def collect():
+            real = client.client
+            return [page async for page in real.pages(getattr(real, name), **arguments)]
+
+        return client.loop.run_until_complete(collect())
 
     def test_many_at_once(self):
         async def run():
