@@ -97,9 +97,9 @@ def run_chatstore(*arguments):
                           stdin=subprocess.DEVNULL).stdout
 
 
-def make_certificates(folder):
+def make_certificates(folder, name="tls"):
     """The folder of the certificates of "chatstore cert new", for localhost and 127.0.0.1."""
-    folder = os.path.join(folder, "tls")
+    folder = os.path.join(folder, name)
     run_chatstore("cert", "new", "--dir", folder, "--host", "localhost", "--host", "127.0.0.1")
     return folder
 
