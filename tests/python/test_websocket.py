@@ -125,7 +125,8 @@ class LongFrames(support.FolderCase):
         """As docs/clients.md says: the Host of the request must be the one in the server's URL,
         unless that is every address."""
         for listen, host, status in (("127.0.0.1", "localhost", 404), ("127.0.0.1", "127.0.0.1", 101),
-                                     ("localhost", "localhost", 101), ("0.0.0.0", "any.name", 101)):
+                                     ("localhost", "localhost", 101), ("0.0.0.0", "any.name", 101),
+                                     ("[::]", "any.name", 101)):
             with self.subTest(listen=listen, host=host):
                 server = support.Server(
                     self.folder, "--db", self.path("bot.db"), "--insecure-listen",
