@@ -604,6 +604,18 @@ class EmbeddedCases(Case):
                 client.get_setting(key="k")
 
 
+    def test_nothing_is_repeated(self):
+        """A source that is down: there is no server that could come back."""
+        with open(self.path("chatstore.toml"), "w", encoding="utf-8") as file:
+            file.write('[database]\npath = "none/bot.db"\n')
+        outcome = chatstore.Outcome()
+        with self.open(f"embedded:{self.path('chatstore.toml')}") as client:
+            began = time.monotonic()
+            with self.assertRaises(chatstore.Unavailable):
+                client.get_setting(key="k", outcome=outcome)
+            self.assertLess(time.monotonic() - began, 1.5)
+
+
 class SyncEmbedded(EmbeddedCases, support.FolderCase):
     make = chatstore.SyncClient
 
