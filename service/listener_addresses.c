@@ -93,8 +93,8 @@ static void say_address(uint16_t port, const char *url, char *text, size_t bytes
         snprintf(text, bytes, "%s", url);
 }
 
-/* By itself nng takes a megabyte in one frame of WebSocket, and more only in several; most libraries
- * send a message as one. */
+/* By itself nng takes a megabyte in one frame of WebSocket, and more only in several; most
+ * libraries send a message as one. */
 static int allow_long_frames(nng_socket socket, nng_listener nng)
 {
     size_t bytes = 0;
