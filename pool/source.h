@@ -91,8 +91,10 @@ struct source_info {
  * Returns NULL only for want of memory. The pool must outlive the source. */
 struct source *source_open(struct pool *pool, const struct source_config *config);
 
-/* Wait until the first attempt to open has ended, either way. */
-void source_wait_opened(struct source *source);
+/* Wait until the first attempt to open has ended, either way, or it is until_ms (INT64_MAX: for
+ * ever). Jobs that are submitted before that wait for it, up to their deadlines, and let the source
+ * be opened before others. */
+void source_wait_opened(struct source *source, int64_t until_ms);
 
 /* Let what runs and the writes that wait finish, refuse reads that wait (UNAVAILABLE), checkpoint,
  * close, free; every job has been answered then. No other call may run or follow. Not from done,

@@ -5,7 +5,10 @@
 #include "pool.h"
 #include "source_ops.h"
 
-enum { GROUP_MAX = 256 }; /* writes in one transaction */
+enum {
+    GROUP_MAX = 256,    /* writes in one transaction */
+    GUARDED_GROUPS = 8, /* after one that had to be undone: where a write failed, more will */
+};
 
 static _Thread_local bool thread_waits;
 
@@ -121,17 +124,42 @@ static void group_take(struct source *source)
     }
 }
 
-/* Run the statements of the group in a transaction. */
-static enum outcome group_write(struct source *source, struct status *why)
+static enum outcome group_try(struct source *source, bool guarded, struct status *why)
 {
     enum outcome outcome = source->ops->begin(source->writer, why);
     for (struct job *job = source->group.first; job && outcome == OUTCOME_DONE; job = job->next) {
-        outcome = source->ops->write(source->writer, job);
-        source->counters.writes++;
+        outcome = source->ops->write(source->writer, job, guarded);
         if (outcome == OUTCOME_BROKEN)
             *why = job->status;
     }
+    return outcome;
+}
+
+static void group_undo(struct source *source)
+{
+    source->ops->rollback(source->writer);
+    for (struct job *job = source->group.first; job; job = job->next) {
+        answer_reset(job->answer);
+        job->status = (struct status){0};
+    }
+}
+
+/* Run the statements of the group in a transaction. Nearly always all succeed: the savepoints that
+ * would keep one failure from the others are tried without first. */
+static enum outcome group_write(struct source *source, struct status *why)
+{
+    bool guarded = source->guarded_groups > 0;
+    enum outcome outcome = group_try(source, guarded, why);
+    if (outcome == OUTCOME_GUARD) {
+        group_undo(source);
+        source->guarded_groups = GUARDED_GROUPS;
+        outcome = group_try(source, true, why);
+    } else if (guarded) {
+        source->guarded_groups--;
+    }
     source->group_written = outcome == OUTCOME_DONE;
+    if (outcome == OUTCOME_DONE)
+        source->counters.writes += source->group.count;
     return outcome;
 }
 

@@ -2,7 +2,7 @@
 
 #include "half_open.h"
 #include "listener_addresses.h"
-#include "network_threads.h"
+#include "listener_threads.h"
 #include "pipes.h"
 
 #include "pool/clock.h"
@@ -329,11 +329,10 @@ static int watch_pipes(struct listener *listener, const struct config_limits *li
 
 /* ---- Its life ---- */
 
+/* More of them, up to count in all. */
 static int start_exchanges(struct listener *listener, size_t count)
 {
-    listener->exchanges = calloc(count, sizeof *listener->exchanges);
-    if (!listener->exchanges)
-        return ENOMEM;
+    size_t first = listener->exchange_count;
     for (; listener->exchange_count < count; listener->exchange_count++) {
         struct exchange *exchange = &listener->exchanges[listener->exchange_count];
         exchange->listener = listener;
@@ -344,8 +343,10 @@ static int start_exchanges(struct listener *listener, size_t count)
             return ENOMEM;
         }
     }
-    listener->busy = count;
-    for (size_t i = 0; i < count; i++)
+    pthread_mutex_lock(&listener->lock);
+    listener->busy += count - first;
+    pthread_mutex_unlock(&listener->lock);
+    for (size_t i = first; i < count; i++)
         exchange_receive(&listener->exchanges[i]);
     return 0;
 }
@@ -357,6 +358,25 @@ static int watch_handshakes(struct listener *listener, const struct config_limit
     return count == 0 ? 0
                       : half_open_start(listener->pipes, ports, count, limits->handshake_ms,
                                         &listener->half_open);
+}
+
+/* All that needs the socket. The first clients need not wait until there is room for the last. */
+static int serve(struct listener *listener, const char *const *urls, size_t url_count,
+                 const struct config *config, char *error, size_t error_bytes)
+{
+    const struct config_limits *limits = &config->limits;
+    size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
+    count = count < EXCHANGES_MAX ? count : EXCHANGES_MAX;
+    listener->exchanges = calloc(count, sizeof *listener->exchanges);
+    int failure = listener->exchanges ? watch_pipes(listener, limits) : ENOMEM;
+    if (failure == 0)
+        failure = start_exchanges(listener, EXTRA_EXCHANGES);
+    if (failure == 0)
+        failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
+                                   &listener->addresses, error, error_bytes);
+    if (failure == 0)
+        failure = watch_handshakes(listener, limits);
+    return failure == 0 ? start_exchanges(listener, count) : failure;
 }
 
 int listener_start(struct engine *engine, const char *const *urls, size_t url_count,
@@ -372,24 +392,16 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
     listener->reply_send_ms = (nng_duration)limits->reply_send_ms;
     pthread_mutex_init(&listener->lock, NULL);
     pthread_cond_init(&listener->idle, NULL);
-    struct network_threads threads;
-    network_threads_begin(&threads, limits->network_cpus_max);
+    struct listener_threads threads;
+    listener_threads_begin(&threads, limits->network_cpus_max);
     int failure = nng_rep0_open(&listener->socket) == 0 ? 0 : ENOMEM;
-    network_threads_end(&threads);
+    listener_threads_end(&threads);
     if (failure == 0) {
         /* Before any listener exists, who inherits it: a frame that says it is endless would abort
          * the process. */
         nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes);
-        size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
-        failure = watch_pipes(listener, limits);
-        if (failure == 0)
-            failure = start_exchanges(listener, count < EXCHANGES_MAX ? count : EXCHANGES_MAX);
         engine_set_peer_namer(engine, name_peer);
-        if (failure == 0)
-            failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
-                                       &listener->addresses, error, error_bytes);
-        if (failure == 0)
-            failure = watch_handshakes(listener, limits);
+        failure = serve(listener, urls, url_count, config, error, error_bytes);
     }
     if (failure != 0) {
         listener_stop(listener, 0);

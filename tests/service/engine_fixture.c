@@ -35,7 +35,7 @@ void service_start(struct service *service, const char *toml)
     if (status != CONFIG_OK)
         config_report_print(service->report, stderr);
     assert_int_equal(status, CONFIG_OK);
-    assert_int_equal(engine_open(service->config, &service->engine), 0);
+    assert_int_equal(engine_open(service->config, INT64_MAX, &service->engine), 0);
 }
 
 void service_start_limited(struct service *service, const char *limits)

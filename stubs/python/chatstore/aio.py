@@ -147,6 +147,8 @@ class Client(calls.AsyncCalls):
                 try:
                     return read(await self._channel.exchange(attempt), outcome)
                 except (Lost, Unavailable) as error:
+                    if isinstance(self._channel, EmbeddedLink):
+                        raise
                     delay = attempt.failed(error)
                 await asyncio.sleep(delay)
         finally:

@@ -9,6 +9,7 @@ from datetime import timezone
 from typing import Generic, TypeVar
 
 from chatstore import codec
+from chatstore.errors import SourceFailure
 
 T = TypeVar("T")
 
@@ -77,15 +78,6 @@ class Call(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Call({self.method!r})"
-
-
-@dataclass(slots=True)
-class SourceFailure:
-    """A source that could not take part in a merged read."""
-
-    source: str
-    code: int
-    message: str
 
 
 @dataclass(slots=True)

@@ -148,6 +148,8 @@ class SyncClient(calls.SyncCalls):
             try:
                 return read(self._channel.exchange(attempt), outcome)
             except (Lost, Unavailable) as error:
+                if isinstance(self._channel, Embedded):
+                    raise
                 delay = attempt.failed(error)
             time.sleep(delay)
 
