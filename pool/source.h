@@ -11,6 +11,7 @@
 #define CHATSTORE_POOL_SOURCE_H
 
 #include "answer.h"
+#include "page.h"
 #include "proto/call.h"
 #include "status.h"
 #include "workers.h"
@@ -43,7 +44,8 @@ struct source_config {
  * until done. */
 struct job {
     const struct call *call;
-    const char *sql; /* the call's SQL block */
+    const char *sql;              /* the call's SQL block */
+    const struct page_read *page; /* what to read instead of the whole list; NULL: all */
     const ProtobufCMessage *request;
     const char *request_id; /* of a write; NULL or "": it is done once for each arrival */
     const char *client;     /* whose request_id that is; NULL or "": there are no clients */

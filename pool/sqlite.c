@@ -391,7 +391,7 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
         status_set(
             status, STATUS_RESOURCE_EXHAUSTED,
             "source %s: %s: the answer or a value in it is larger than the limit of %zu bytes "
-            "(reply_bytes); ask for less with a limit",
+            "(reply_bytes); ask for less with a limit, or for pages",
             source, call, job->answer->payload.bytes_max);
         return OUTCOME_DONE;
     case SQLITE_FULL:
@@ -420,9 +420,14 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
 {
     struct prepared *prepared = NULL;
     struct status why = {0};
-    int error = find_prepared(connection, job, &prepared, &why);
-    if (error == SQLITE_OK)
-        error = prepared_run(prepared, job->request, job->answer);
+    int error;
+    if (job->page) {
+        error = page_run(connection->db, job->call, job->page, job->request, job->answer, &why);
+    } else {
+        error = find_prepared(connection, job, &prepared, &why);
+        if (error == SQLITE_OK)
+            error = prepared_run(prepared, job->request, job->answer);
+    }
     *outcome_out = OUTCOME_DONE;
     if (error == SQLITE_DONE) {
         job->status = (struct status){0};

@@ -26,7 +26,7 @@ static void opener_run(struct task *task)
     pthread_mutex_unlock(&unopened->lock);
     if (!link)
         return;
-    unopened->open(link);
+    link->open(link);
     workers_post(unopened->workers, &opener->task);
 }
 
@@ -50,7 +50,7 @@ void unopened_add(struct unopened *unopened, struct unopened_link *link,
 {
     struct opener *idle = NULL;
     pthread_mutex_lock(&unopened->lock);
-    unopened->open = open;
+    link->open = open;
     link->next = NULL;
     link->at = unopened->last;
     *unopened->last = link;

@@ -11,7 +11,8 @@
 enum { OPENERS_MAX = 4 };
 
 struct unopened_link {
-    struct unopened_link *next, **at; /* at: NULL = not in the list */
+    struct unopened_link *next, **at;         /* at: NULL = not in the list */
+    void (*open)(struct unopened_link *link); /* blocks as long as it likes */
 };
 
 struct unopened {
@@ -23,7 +24,6 @@ struct unopened {
         struct unopened *unopened;
         bool busy;
     } openers[OPENERS_MAX];
-    void (*open)(struct unopened_link *link); /* blocks as long as it likes */
 };
 
 void unopened_init(struct unopened *unopened, struct workers *workers);

@@ -214,6 +214,9 @@ bool config_listen_is_open(const char *url);
 
 bool config_listen_is_tls(const char *url);
 
+/* Whether the URL is one of WebSocket, ws:// or wss://. */
+bool config_listen_is_websocket(const char *url);
+
 /* Why the server must not listen there, or NULL if it may: beyond this machine it needs TLS and
  * tokens, unless `insecure`; a TLS address needs a certificate. */
 const char *config_listen_refusal(const struct config *config, const char *url, bool insecure);

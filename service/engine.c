@@ -106,17 +106,18 @@ const struct config *engine_config(const struct engine *engine)
     return engine->snapshot->config;
 }
 
-void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out)
+struct engine_sources engine_count_sources(struct engine *engine)
 {
     struct snapshot *snapshot = engine_hold_snapshot(engine);
-    *count_out = snapshot->source_count;
-    *up_out = 0;
+    struct engine_sources sources = {.count = snapshot->source_count};
     for (uint32_t i = 0; i < snapshot->source_count; i++) {
         struct source_info info;
         snapshot_source_info(snapshot, i, &info);
-        *up_out += info.state == SOURCE_UP;
+        sources.up += info.state == SOURCE_UP;
+        sources.untried += info.state == SOURCE_OPENING;
     }
     snapshot_release(snapshot);
+    return sources;
 }
 
 void engine_log_state(struct engine *engine)

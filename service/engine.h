@@ -42,8 +42,12 @@ bool engine_end_reload(struct engine *engine, struct snapshot *old, unsigned wai
 /* The configuration in force, for the thread that reloads; engine_end_reload frees it. */
 const struct config *engine_config(const struct engine *engine);
 
-/* How many sources the configuration in force has, and how many of them answer. Any thread. */
-void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out);
+/* How many sources the configuration in force has, how many of them answer, and how many have not
+ * been tried yet. Any thread. */
+struct engine_sources {
+    size_t count, up, untried;
+};
+struct engine_sources engine_count_sources(struct engine *engine);
 
 /* One line in the log for each source, and one for the engine: what is going on. Any thread. */
 void engine_log_state(struct engine *engine);

@@ -7,6 +7,7 @@
 #include "engine.h"
 
 #include "arena.h"
+#include "paging.h"
 #include "snapshot.h"
 
 #include "pool/log.h"
@@ -48,6 +49,8 @@ struct call_run {
     struct answer answer; /* the response: of the job, or merged */
     uint8_t start[ANSWER_START_BYTES];
     struct gather *gather; /* of a call to several sources */
+    struct paging *paging; /* of a page of a list; NULL: the whole of it */
+    struct page_read page; /* of one to one source */
     Chatstore__V1__Result result;
     Chatstore__V1__Status result_status;
 };

@@ -31,6 +31,7 @@ static void run_init(struct call_run *run, struct frame *frame)
     run->call = NULL;
     run->request = NULL;
     run->gather = NULL;
+    run->paging = NULL;
     run->status.code = STATUS_OK;
     run->status.text[0] = '\0';
     run->route = (struct router_decision){0};
@@ -41,10 +42,22 @@ static void run_init(struct call_run *run, struct frame *frame)
     chatstore__v1__result__init(&run->result);
 }
 
+static void end_page(struct call_run *run)
+{
+    const struct answer *answer = &run->answer;
+    if (answer->row_count == 0)
+        return;
+    const struct answer_row *last = &answer->rows[answer->row_count - 1];
+    paging_end(run, answer->row_count, answer->more, "", answer->keys.data + last->page_at,
+               last->page_bytes);
+}
+
 static void job_done(struct job *job)
 {
     struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
     run->status = job->status;
+    if (run->paging && run->status.code == STATUS_OK)
+        end_page(run);
     run_finish(run);
 }
 
@@ -59,6 +72,7 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
 {
     job->call = run->call;
     job->sql = call_sql[run->call->id];
+    job->page = NULL;
     job->request = run->request;
     job->request_id = run->wire->request_id;
     job->client = run->frame->client ? run->frame->client->name : NULL;
@@ -79,6 +93,8 @@ static bool is_short(const struct call_run *run)
 {
     if (run->call->cost == CALL_COST_POINT)
         return true;
+    if (run->paging)
+        return false;
     bool is_idle = run->frame->engine->calls_in_flight <= IDLE_CALLS_MAX;
     int64_t limit = call_row_limit(run->call, run->request);
     return limit > 0 && limit <= (is_idle ? SHORT_ROWS_MAX_IDLE : SHORT_ROWS_MAX);
@@ -88,6 +104,11 @@ static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
     run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
+    if (run->paging) {
+        paging_set_read(run, &run->page);
+        run->job.page = &run->page;
+        answer_set_page(&run->answer, run->paging->rows_max, paging_bytes_kept(run, 1));
+    }
     bool now = run->call->access == CALL_ACCESS_READ && is_short(run);
     if (now && snapshot_read_now(snapshot, run->route.first, &run->job, hold))
         job_done(&run->job);
@@ -124,7 +145,7 @@ static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
                    run->call->name, REQUEST_ID_BYTES_MAX);
         return false;
     }
-    return check_rules(run->call, run->request, &run->status);
+    return check_rules(run->call, run->request, &run->status) && paging_begin(run);
 }
 
 static void log_decision(const struct call_run *run, const struct router_query *query)

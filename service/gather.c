@@ -1,42 +1,26 @@
 /* A call over several sources: ask all of them at once, merge what they answer, name those that
  * failed. */
-#include "engine_internal.h"
+#include "gather.h"
 
 #include "merge_cache.h"
 
 #include "pool/clock.h"
-#include "router/merge.h"
 
 #include <stdlib.h>
 
-/* One source's part. */
-struct part {
-    struct gather *gather;
-    uint32_t number; /* of the source */
-    struct job job;
-    struct answer answer;
-};
-
-struct gather {
-    struct call_run *run;
-    size_t part_count;
-    _Atomic size_t unfinished;
-    Chatstore__V1__SourceFailure *failures;
-    Chatstore__V1__SourceFailure **failure_list;
-    char **merged_names;
-    uint64_t *versions; /* of the sources before they were asked; NULL: not all are known */
-    const struct merge_answer *cached;
-    struct part parts[];
-};
-
-static void gather_finish(struct gather *gather);
+static void end_asking(struct gather *gather)
+{
+    if (is_refused(gather))
+        run_finish(gather->run);
+    else
+        gather->answered(gather);
+}
 
 static void part_done(struct job *job)
 {
     struct part *part = (struct part *)((char *)job - offsetof(struct part, job));
-    struct gather *gather = part->gather;
-    if (--gather->unfinished == 0)
-        gather_finish(gather);
+    if (--part->gather->unfinished == 0)
+        end_asking(part->gather);
 }
 
 static bool part_may_begin(struct job *job)
@@ -85,6 +69,7 @@ static struct gather *gather_new(struct call_run *run)
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
         part->gather = gather;
+        part->idle = false;
         answer_init(&part->answer, true, NULL, 0, run->frame->engine->limits.reply_bytes);
         run_init_job(run, &part->job, &part->answer, (struct job_calls){part_done, part_may_begin});
     }
@@ -98,6 +83,7 @@ void gather_free(struct gather *gather)
     for (size_t i = 0; i < gather->part_count; i++)
         answer_fini(&gather->parts[i].answer);
     merge_cache_release(gather->cached);
+    gather_pages_free(gather->pages);
 }
 
 /* ---- Answers that are still true ---- */
@@ -164,15 +150,20 @@ static void keep_answer(struct gather *gather)
 
 /* ---- Asking ---- */
 
-static void ask_sources(struct gather *gather)
+void gather_ask(struct gather *gather, void (*answered)(struct gather *gather))
 {
     struct call_run *run = gather->run;
     int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->limits.merge_ms;
+    gather->answered = answered;
     bool try_now = run->call->cost == CALL_COST_POINT;
     /* One more for this function: the parts must not end the gather before all have begun. */
     gather->unfinished = gather->part_count + 1;
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
+        if (part->idle) {
+            gather->unfinished--;
+            continue;
+        }
         if (part->job.deadline_ms > merge_deadline_ms)
             part->job.deadline_ms = merge_deadline_ms;
         if (try_now && snapshot_read_now(run->frame->snapshot, part->number, &part->job, NULL))
@@ -181,8 +172,10 @@ static void ask_sources(struct gather *gather)
             snapshot_submit(run->frame->snapshot, part->number, &part->job);
     }
     if (--gather->unfinished == 0)
-        gather_finish(gather);
+        end_asking(gather);
 }
+
+static void gather_finish(struct gather *gather);
 
 void gather_start(struct call_run *run)
 {
@@ -194,18 +187,153 @@ void gather_start(struct call_run *run)
         return;
     }
     run->gather = gather;
+    if (run->paging) {
+        gather_pages_start(gather);
+        return;
+    }
     look_at_versions(gather);
     if (answer_from_cache(gather))
         run_finish(run);
     else
-        ask_sources(gather);
+        gather_ask(gather, gather_finish);
 }
 
 /* ---- Merging ---- */
 
-/* Which sources failed and which took part, for the result; the first failure's status if all
- * failed. */
-static void note_sources(struct gather *gather)
+void gather_note_sources(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    const struct router *router = run->frame->snapshot->router;
+    static struct log_limit limit = {.burst = 5};
+    size_t failed = 0, merged = 0;
+    for (size_t i = 0; i < gather->part_count; i++) {
+        struct status *status = &gather->parts[i].job.status;
+        char *name = (char *)router_source_name(router, gather->parts[i].number);
+        if (status->code == STATUS_OK) {
+            gather->merged_names[merged++] = name;
+            continue;
+        }
+        log_limited(&limit, LOG_WARN, "%s goes on without source %s: %s", run->call->name, name,
+                    status->text);
+        Chatstore__V1__SourceFailure *failure = &gather->failures[failed];
+        chatstore__v1__source_failure__init(failure);
+        failure->source = name;
+        failure->code = (int32_t)status->code;
+        failure->message = valid_text(status->text);
+        gather->failure_list[failed++] = failure;
+        if (run->status.code == STATUS_OK)
+            run->status = *status;
+    }
+    run->result.failed_sources = gather->failure_list;
+    run->result.n_failed_sources = failed;
+    if (merged > 0) {
+        run->status = (struct status){0};
+        run->result.merged_sources = gather->merged_names;
+        run->result.n_merged_sources = merged;
+    }
+}
+
+/* A place in a buffer, which has no memory while nothing is in it (rows of no bytes). */
+static const uint8_t *place_in(const struct buffer *buffer, size_t at)
+{
+    return buffer->data ? buffer->data + at : NULL;
+}
+
+static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *arena,
+                            struct merge_source *source)
+{
+    struct merge_row *rows = arena->alloc(arena->allocator_data, answer->row_count * sizeof *rows);
+    if (!rows)
+        return false;
+    for (size_t i = 0; i < answer->row_count; i++) {
+        const struct answer_row *row = &answer->rows[i];
+        rows[i] = (struct merge_row){place_in(&answer->payload, row->row_at), row->row_bytes,
+                                     place_in(&answer->keys, row->key_at),    row->key_bytes,
+                                     place_in(&answer->keys, row->order_at),  row->order_bytes};
+    }
+    *source = (struct merge_source){rows, answer->row_count};
+    return true;
+}
+
+/* Whether the answer is one row, which then comes whole from the first source that has it. */
+static bool is_one_row(const struct call *call)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(call->response, 1);
+    return field->label != PROTOBUF_C_LABEL_REPEATED;
+}
+
+/* The source of a one-row answer, for the result. */
+static void note_row_source(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    for (size_t i = 0; i < gather->part_count; i++) {
+        const struct part *part = &gather->parts[i];
+        if (part->job.status.code != STATUS_OK || part->answer.row_count == 0)
+            continue;
+        run->result.source = (char *)router_source_name(run->frame->snapshot->router, part->number);
+        return;
+    }
+}
+
+static bool merge_parts(struct gather *gather)
+{
+    struct call_run *run = gather->run;
+    struct arena
+        arena; /* of its own: the rows may be many more than a small frame's budget allows */
+    arena_init(&arena, NULL, 0);
+    arena_reset(&arena, (size_t)run->frame->engine->limits.reply_bytes * 8);
+    ProtobufCAllocator *allocator = &arena.allocator;
+    struct merge_source *sources = arena_alloc(&arena, gather->part_count * sizeof *sources);
+    bool merged = sources != NULL;
+    for (size_t i = 0; i < gather->part_count && merged; i++) {
+        const struct part *part = &gather->parts[i];
+        sources[i] = (struct merge_source){0};
+        if (part->job.status.code == STATUS_OK)
+            merged = make_merge_rows(&part->answer, allocator, &sources[i]);
+    }
+    bool one_row = is_one_row(run->call);
+    struct merge_input input = {.sources = sources,
+                                .source_count = gather->part_count,
+                                .row_count_max =
+                                    one_row ? 1 : call_row_limit(run->call, run->request),
+                                .first_source_only = one_row};
+    struct merge_output output;
+    merged = merged && merge_rows(&input, allocator, &output);
+    for (size_t i = 0; merged && i < output.row_count; i++)
+        buffer_append(&run->answer.payload, output.rows[i]->row, output.rows[i]->row_bytes);
+    if (merged)
+        merge_output_free(&output, allocator);
+    arena_reset(&arena, 0);
+    return merged && run->answer.payload.fault == BUFFER_OK;
+}
+
+static void gather_finish(struct gather *gather);
+
+void gather_start(struct call_run *run)
+{
+    struct gather *gather = gather_new(run);
+    if (!gather) {
+        status_set(&run->status, STATUS_RESOURCE_EXHAUSTED, "%s: no memory to ask %u sources",
+                   run->call->name, run->route.count);
+        run_finish(run);
+        return;
+    }
+    run->gather = gather;
+    if (run->paging) {
+        gather_pages_start(gather);
+        return;
+    }
+    look_at_versions(gather);
+    if (answer_from_cache(gather))
+        run_finish(run);
+    else
+        gather_ask(gather, gather_finish);
+}
+
+/* ---- Merging ---- */
+
+void gather_note_sources(struct gather *gather)
 {
     struct call_run *run = gather->run;
     const struct router *router = run->frame->snapshot->router;
@@ -330,11 +458,7 @@ static bool is_refused(struct gather *gather)
 static void gather_finish(struct gather *gather)
 {
     struct call_run *run = gather->run;
-    if (is_refused(gather)) {
-        run_finish(run);
-        return;
-    }
-    note_sources(gather);
+    gather_note_sources(gather);
     if (run->status.code == STATUS_OK && !merge_parts(gather))
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
                    "%s: the merged answer is larger than the limit of %u bytes (reply_bytes)",

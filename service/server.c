@@ -315,14 +315,28 @@ static int start(struct server *server, const struct server_setup *setup)
     return EX_OK;
 }
 
+/* Calls are answered meanwhile, and the server may be told to stop. */
+static struct engine_sources wait_for_sources(struct server *server)
+{
+    struct engine_sources sources;
+    bool stopping = false;
+    while ((sources = engine_count_sources(server->engine)).untried > 0 && !stopping) {
+        struct timespec pause = {.tv_nsec = OPEN_WAIT_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&server->lock);
+        stopping = server->stopping;
+        pthread_mutex_unlock(&server->lock);
+    }
+    return sources;
+}
+
 static void serve_until_told(struct server *server)
 {
-    size_t count, up;
-    engine_count_sources(server->engine, &count, &up);
+    struct engine_sources sources = wait_for_sources(server);
     pthread_mutex_lock(&server->lock);
     if (!server->stopping)
-        notify_send("READY=1\nSTATUS=%zu of %zu sources up", up, count);
-    log_line(LOG_INFO, "ready: %zu of %zu sources up", up, count);
+        notify_send("READY=1\nSTATUS=%zu of %zu sources up", sources.up, sources.count);
+    log_line(LOG_INFO, "ready: %zu of %zu sources up", sources.up, sources.count);
     server->ready = true;
     server->listening = true;
     if (server->asked)
