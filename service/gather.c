@@ -8,6 +8,20 @@
 
 #include <stdlib.h>
 
+/* Whether the client has lost a right while its parts waited. Then it gets nothing: what is left
+ * would be an answer that it did not ask for. */
+static bool is_refused(struct gather *gather)
+{
+    for (size_t i = 0; i < gather->part_count; i++) {
+        const struct status *status = &gather->parts[i].job.status;
+        if (status->code != STATUS_UNAUTHENTICATED && status->code != STATUS_PERMISSION_DENIED)
+            continue;
+        gather->run->status = *status;
+        return true;
+    }
+    return false;
+}
+
 static void end_asking(struct gather *gather)
 {
     if (is_refused(gather))
@@ -306,153 +320,6 @@ static bool merge_parts(struct gather *gather)
         merge_output_free(&output, allocator);
     arena_reset(&arena, 0);
     return merged && run->answer.payload.fault == BUFFER_OK;
-}
-
-static void gather_finish(struct gather *gather);
-
-void gather_start(struct call_run *run)
-{
-    struct gather *gather = gather_new(run);
-    if (!gather) {
-        status_set(&run->status, STATUS_RESOURCE_EXHAUSTED, "%s: no memory to ask %u sources",
-                   run->call->name, run->route.count);
-        run_finish(run);
-        return;
-    }
-    run->gather = gather;
-    if (run->paging) {
-        gather_pages_start(gather);
-        return;
-    }
-    look_at_versions(gather);
-    if (answer_from_cache(gather))
-        run_finish(run);
-    else
-        gather_ask(gather, gather_finish);
-}
-
-/* ---- Merging ---- */
-
-void gather_note_sources(struct gather *gather)
-{
-    struct call_run *run = gather->run;
-    const struct router *router = run->frame->snapshot->router;
-    static struct log_limit limit = {.burst = 5};
-    size_t failed = 0, merged = 0;
-    for (size_t i = 0; i < gather->part_count; i++) {
-        struct status *status = &gather->parts[i].job.status;
-        char *name = (char *)router_source_name(router, gather->parts[i].number);
-        if (status->code == STATUS_OK) {
-            gather->merged_names[merged++] = name;
-            continue;
-        }
-        log_limited(&limit, LOG_WARN, "%s goes on without source %s: %s", run->call->name, name,
-                    status->text);
-        Chatstore__V1__SourceFailure *failure = &gather->failures[failed];
-        chatstore__v1__source_failure__init(failure);
-        failure->source = name;
-        failure->code = (int32_t)status->code;
-        failure->message = valid_text(status->text);
-        gather->failure_list[failed++] = failure;
-        if (run->status.code == STATUS_OK)
-            run->status = *status;
-    }
-    run->result.failed_sources = gather->failure_list;
-    run->result.n_failed_sources = failed;
-    if (merged > 0) {
-        run->status = (struct status){0};
-        run->result.merged_sources = gather->merged_names;
-        run->result.n_merged_sources = merged;
-    }
-}
-
-/* A place in a buffer, which has no memory while nothing is in it (rows of no bytes). */
-static const uint8_t *place_in(const struct buffer *buffer, size_t at)
-{
-    return buffer->data ? buffer->data + at : NULL;
-}
-
-static bool make_merge_rows(const struct answer *answer, ProtobufCAllocator *arena,
-                            struct merge_source *source)
-{
-    struct merge_row *rows = arena->alloc(arena->allocator_data, answer->row_count * sizeof *rows);
-    if (!rows)
-        return false;
-    for (size_t i = 0; i < answer->row_count; i++) {
-        const struct answer_row *row = &answer->rows[i];
-        rows[i] = (struct merge_row){place_in(&answer->payload, row->row_at), row->row_bytes,
-                                     place_in(&answer->keys, row->key_at),    row->key_bytes,
-                                     place_in(&answer->keys, row->order_at),  row->order_bytes};
-    }
-    *source = (struct merge_source){rows, answer->row_count};
-    return true;
-}
-
-/* Whether the answer is one row, which then comes whole from the first source that has it. */
-static bool is_one_row(const struct call *call)
-{
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field(call->response, 1);
-    return field->label != PROTOBUF_C_LABEL_REPEATED;
-}
-
-/* The source of a one-row answer, for the result. */
-static void note_row_source(struct gather *gather)
-{
-    struct call_run *run = gather->run;
-    for (size_t i = 0; i < gather->part_count; i++) {
-        const struct part *part = &gather->parts[i];
-        if (part->job.status.code != STATUS_OK || part->answer.row_count == 0)
-            continue;
-        run->result.source = (char *)router_source_name(run->frame->snapshot->router, part->number);
-        return;
-    }
-}
-
-static bool merge_parts(struct gather *gather)
-{
-    struct call_run *run = gather->run;
-    struct arena
-        arena; /* of its own: the rows may be many more than a small frame's budget allows */
-    arena_init(&arena, NULL, 0);
-    arena_reset(&arena, (size_t)run->frame->engine->limits.reply_bytes * 8);
-    ProtobufCAllocator *allocator = &arena.allocator;
-    struct merge_source *sources = arena_alloc(&arena, gather->part_count * sizeof *sources);
-    bool merged = sources != NULL;
-    for (size_t i = 0; i < gather->part_count && merged; i++) {
-        const struct part *part = &gather->parts[i];
-        sources[i] = (struct merge_source){0};
-        if (part->job.status.code == STATUS_OK)
-            merged = make_merge_rows(&part->answer, allocator, &sources[i]);
-    }
-    bool one_row = is_one_row(run->call);
-    struct merge_input input = {.sources = sources,
-                                .source_count = gather->part_count,
-                                .row_count_max =
-                                    one_row ? 1 : call_row_limit(run->call, run->request),
-                                .first_source_only = one_row};
-    struct merge_output output;
-    merged = merged && merge_rows(&input, allocator, &output);
-    for (size_t i = 0; merged && i < output.row_count; i++)
-        buffer_append(&run->answer.payload, output.rows[i]->row, output.rows[i]->row_bytes);
-    if (merged)
-        merge_output_free(&output, allocator);
-    arena_reset(&arena, 0);
-    return merged && run->answer.payload.fault == BUFFER_OK;
-}
-
-/* Whether the client has lost a right while its parts waited. Then it gets nothing: what is left
- * would be an answer that it did not ask for. */
-static bool is_refused(struct gather *gather)
-{
-    for (size_t i = 0; i < gather->part_count; i++) {
-        const struct status *status = &gather->parts[i].job.status;
-        if (status->code != STATUS_UNAUTHENTICATED && status->code != STATUS_PERMISSION_DENIED)
-            continue;
-        gather->run->status = *status;
-        return true;
-    }
-    return false;
 }
 
 static void gather_finish(struct gather *gather)
