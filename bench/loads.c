@@ -182,8 +182,7 @@ static void save_start(struct slot *slot, void *arg)
 {
     struct session *session = arg;
     char id[64];
-    snprintf(id, sizeof id, "%" PRIx64 "-%x-%" PRIx64, session->run_id, slot_index(slot),
-             slot_random(slot));
+    name_new_message(id, sizeof id);
     Google__Protobuf__Timestamp date = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     date.seconds = time(NULL);
     Chatstore__V1__SaveChatMessageRequest request = CHATSTORE__V1__SAVE_CHAT_MESSAGE_REQUEST__INIT;

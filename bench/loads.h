@@ -11,7 +11,6 @@
 struct session {
     const struct options *options;
     struct chatstore_client *client;
-    int64_t run_id; /* makes the ids of saved messages new in every run */
     /* Of a call alone in its frame; of the first that went well. 0: none did. */
     atomic_size_t request_bytes, reply_bytes;
 };

@@ -96,7 +96,7 @@ static int run_load(const struct options *options, const struct load *load)
 {
     static struct driver_result result; /* large */
     const char *url = url_of(options);
-    struct session session = {.options = options, .run_id = bench_now_ns() ^ getpid()};
+    struct session session = {.options = options};
     struct beside *beside = NULL;
     if (!open_client(options, url, &session.client))
         return EX_UNAVAILABLE;

@@ -2,6 +2,7 @@
 #ifndef CHATSTORE_BENCH_NAMES_H
 #define CHATSTORE_BENCH_NAMES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Chats are numbered through all sources: source s has the chats from s * chats on. */
@@ -25,5 +26,8 @@ static inline uint64_t name_message_count(uint64_t first, uint64_t chat_in_sourc
         count /= 10;
     return count < 100 && first >= 100 ? 100 : count;
 }
+
+/* The id of a message to save: a number that grows, as chats' own do, and is new in every run. */
+void name_new_message(char *text, size_t bytes);
 
 #endif

@@ -1,6 +1,7 @@
 #include "encode.h"
 
 #include "log.h"
+#include "page.h"
 #include "timestamp.h"
 #include "utf8.h"
 
@@ -33,6 +34,7 @@ struct encode_plan {
     struct sort_column key[SORT_COLUMNS_MAX], order[SORT_COLUMNS_MAX];
     size_t key_count, order_count;
     int column_count;
+    int page_count; /* columns behind these, which order a page */
     struct encode_column columns[];
 };
 
@@ -134,10 +136,22 @@ static bool has_utf16(sqlite3 *db)
     return is_utf16;
 }
 
+/* The columns of the row; behind them may stand "page 1" and so on. */
+static int count_columns(sqlite3_stmt *stmt, int *page_count_out)
+{
+    int all = sqlite3_column_count(stmt);
+    int count = 0;
+    while (count < all && strncmp(sqlite3_column_name(stmt, count), "page ", 5) != 0)
+        count++;
+    *page_count_out = all - count;
+    return count;
+}
+
 struct encode_plan *encode_plan_new(const struct call *call, sqlite3_stmt *stmt,
                                     const char **unknown_out)
 {
-    int count = sqlite3_column_count(stmt);
+    int page_count;
+    int count = count_columns(stmt, &page_count);
     struct encode_plan *plan = calloc(1, sizeof *plan + (size_t)count * sizeof *plan->columns);
     *unknown_out = NULL;
     if (!plan)
@@ -146,6 +160,7 @@ struct encode_plan *encode_plan_new(const struct call *call, sqlite3_stmt *stmt,
     plan->repeated = plan->answer_field->label == PROTOBUF_C_LABEL_REPEATED;
     plan->rows_are_messages = plan->answer_field->type == PROTOBUF_C_TYPE_MESSAGE;
     plan->column_count = count;
+    plan->page_count = page_count;
     plan->is_utf16 = has_utf16(sqlite3_db_handle(stmt));
     const ProtobufCMessageDescriptor *row =
         plan->rows_are_messages ? plan->answer_field->descriptor : call->response;
@@ -423,18 +438,27 @@ static void mark_row(struct answer *answer, const struct encode_plan *plan, sqli
         answer->rows_room = room;
     }
     size_t key_at = answer->keys.bytes;
-    for (size_t i = 0; i < plan->key_count; i++)
-        sort_value(&answer->keys, stmt, &plan->key[i]);
+    for (size_t i = 0; i < plan->key_count; i++) {
+        if (plan->page_count > 0)
+            page_put_value(&answer->keys, stmt, plan->key[i].number);
+        else
+            sort_value(&answer->keys, stmt, &plan->key[i]);
+    }
     size_t order_at = answer->keys.bytes;
     for (size_t i = 0; i < plan->order_count; i++)
         sort_value(&answer->keys, stmt, &plan->order[i]);
+    size_t page_at = answer->keys.bytes;
+    for (int i = 0; i < plan->page_count; i++)
+        page_put_value(&answer->keys, stmt, plan->column_count + i);
     answer->rows[answer->row_count++] =
         (struct answer_row){.row_at = (uint32_t)row_at,
                             .row_bytes = (uint32_t)(answer->payload.bytes - row_at),
                             .key_at = (uint32_t)key_at,
                             .key_bytes = (uint32_t)(order_at - key_at),
                             .order_at = (uint32_t)order_at,
-                            .order_bytes = (uint32_t)(answer->keys.bytes - order_at)};
+                            .order_bytes = (uint32_t)(page_at - order_at),
+                            .page_at = (uint32_t)page_at,
+                            .page_bytes = (uint32_t)(answer->keys.bytes - page_at)};
 }
 
 bool encode_row(const struct encode_plan *plan, sqlite3_stmt *stmt, struct answer *answer)

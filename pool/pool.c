@@ -11,6 +11,8 @@ int pool_start(struct pool *pool, unsigned reader_threads, unsigned writer_threa
     error = workers_start("cs-writer", writer_threads, 0, &pool->writers);
     if (error != 0)
         workers_stop(pool->readers);
+    else
+        unopened_init(&pool->unopened, pool->readers);
     return error;
 }
 
@@ -18,4 +20,5 @@ void pool_stop(struct pool *pool)
 {
     workers_stop(pool->readers);
     workers_stop(pool->writers);
+    unopened_fini(&pool->unopened);
 }

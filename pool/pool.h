@@ -3,11 +3,13 @@
 #ifndef CHATSTORE_POOL_POOL_H
 #define CHATSTORE_POOL_POOL_H
 
+#include "unopened.h"
 #include "workers.h"
 
 struct pool {
     struct workers *readers;
     struct workers *writers;
+    struct unopened unopened;
 };
 
 /* Start the threads. Returns 0 or an errno. */

@@ -26,7 +26,7 @@ static bool may_borrow(const struct source *source, const struct job *job)
 static struct job *next_waiting(struct source *source)
 {
     bool room = source->idle || source->readers_open < source->config.pool_size;
-    for (int kind = 0; room && kind < WAITING_KINDS; kind++) {
+    for (int kind = 0; room && kind < WAITING_READS; kind++) {
         struct job *job = source->waiting[kind].first;
         if (job && may_borrow(source, job))
             return job_queue_pop(&source->waiting[kind]);
@@ -96,6 +96,8 @@ static void broken(struct source *source, uint64_t generation, struct job *job)
 
 static enum outcome read_in_time(struct source *source, struct job *job, uint64_t steps_max)
 {
+    if (!job_may_begin(job))
+        return OUTCOME_DONE;
     if (clock_now_ms() < job->deadline_ms)
         return source->ops->read(job->connection, job, steps_max);
     status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
@@ -171,6 +173,14 @@ bool source_read_now(struct source *source, struct job *job, struct source_hold 
     return finished;
 }
 
+void readers_sweep_soon(struct source *source)
+{
+    if (source->sweeping)
+        return;
+    source->sweeping = true;
+    workers_post_at(source->pool->writers, &source->sweep_task, clock_now_ms() + SWEEP_MS);
+}
+
 /* With the lock held: false and a status if the job must be refused. */
 static bool admit_read(struct source *source, struct job *job, bool *borrowed_out)
 {
@@ -197,10 +207,7 @@ static bool admit_read(struct source *source, struct job *job, bool *borrowed_ou
     job->wait_until_ms = clock_now_ms() + source->config.timeout_ms;
     job_queue_push(waiting, job);
     source->counters.waits++;
-    if (!source->sweeping) {
-        source->sweeping = true;
-        workers_post_at(source->pool->writers, &source->sweep_task, clock_now_ms() + SWEEP_MS);
-    }
+    readers_sweep_soon(source);
     return true;
 }
 
@@ -326,11 +333,12 @@ void readers_sweep_task_run(struct task *task)
         job->done(job);
     /* Last, and with a new look: source_close waits for it, and others have come to wait. */
     pthread_mutex_lock(&source->lock);
-    source->sweeping =
-        source->waiting[WAITING_POINT].count + source->waiting[WAITING_SCAN].count > 0;
-    if (source->sweeping)
-        workers_post_at(source->pool->writers, &source->sweep_task, clock_now_ms() + SWEEP_MS);
-    else
+    source->sweeping = false;
+    for (int kind = 0; kind < WAITING_KINDS; kind++) {
+        if (source->waiting[kind].count > 0)
+            readers_sweep_soon(source);
+    }
+    if (!source->sweeping)
         pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
 }

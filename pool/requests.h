@@ -10,7 +10,8 @@
 #include <sqlite3.h>
 
 /* The table, for schema.c; an old bot never looks at it. Rows are numbered as they come, so the
- * oldest are the lowest. */
+ * oldest are the lowest. Its request_id is the id alone where there are no clients, else the
+ * client's name, a newline and the id: each client has its own ids. */
 #define REQUESTS_TABLE_SQL                                                                         \
     "CREATE TABLE IF NOT EXISTS chatstore_requests (number INTEGER PRIMARY KEY, "                  \
     "request_id TEXT NOT NULL UNIQUE, content BLOB NOT NULL, code INTEGER NOT NULL, "              \
@@ -29,6 +30,11 @@ void requests_close(struct requests *requests);
  * must not run: as answered the first time, or ALREADY_EXISTS if the id stood for another request.
  * Jobs without an id are never known. Returns SQLITE_OK or SQLite's error. */
 int requests_find(struct requests *requests, struct job *job, bool *known_out);
+
+/* Whether the job's id is known without a client, so that requests_find() has to look whether it is
+ * the same request; what requests_store() stores would not show it. Returns SQLITE_OK or SQLite's
+ * error. */
+int requests_find_unowned(struct requests *requests, struct job *job, bool *found_out);
 
 /* Keep the job's status and answer under its request_id, if it has one. Within the write's
  * savepoint. Returns SQLITE_OK or SQLite's error. */

@@ -186,10 +186,11 @@ static void open_task_run(struct task *task)
 
     struct status why = {0};
     struct connection *reader = NULL;
+    struct job_queue early;
+    job_queue_init(&early);
     bool opened = !closing && open_first(source, &reader, &why);
 
     pthread_mutex_lock(&source->lock);
-    source->opening = false;
     if (opened) {
         if (source->writer)
             source->writer->generation = source->generation;
@@ -206,11 +207,25 @@ static void open_task_run(struct task *task)
         }
     } else if (!closing) {
         set_state(source, SOURCE_DOWN, &why);
-        open_later(source);
     }
+    job_queue_append(&early, &source->waiting[WAITING_OPENING]);
+    pthread_mutex_unlock(&source->lock);
+    for (struct job *job; (job = job_queue_pop(&early)) != NULL;)
+        source_submit(source, job);
+    /* Last: source_close waits for it. What the jobs found may have taken the source down. */
+    pthread_mutex_lock(&source->lock);
+    source->opening = false;
+    if (source->state == SOURCE_DOWN)
+        open_later(source);
     source->retry_ms = source->retry_ms * 2 < RETRY_MS_MAX ? source->retry_ms * 2 : RETRY_MS_MAX;
     pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
+}
+
+static void open_unopened(struct unopened_link *link)
+{
+    struct source *source = (struct source *)((char *)link - offsetof(struct source, unopened));
+    open_task_run(&source->open_task);
 }
 
 static void health_task_run(struct task *task)
@@ -235,8 +250,30 @@ static void health_task_run(struct task *task)
 
 /* ---- The public face ---- */
 
+/* Whether the job waits until the source has been opened for the first time, which is then done
+ * before that of sources that nobody waits for. */
+static bool wait_for_opening(struct source *source, struct job *job)
+{
+    struct job_queue *waiting = &source->waiting[WAITING_OPENING];
+    pthread_mutex_lock(&source->lock);
+    bool waits = source->state == SOURCE_OPENING && !source->closing &&
+                 waiting->count < source->config.read_queue_max;
+    if (waits) {
+        job->source = source;
+        job->wait_until_ms = INT64_MAX;
+        job_queue_push(waiting, job);
+        readers_sweep_soon(source);
+        if (waiting->count == 1 && unopened_take(&source->pool->unopened, &source->unopened))
+            workers_post(source->pool->writers, &source->open_task);
+    }
+    pthread_mutex_unlock(&source->lock);
+    return waits;
+}
+
 void source_submit(struct source *source, struct job *job)
 {
+    if (wait_for_opening(source, job))
+        return;
     if (job->call->access == CALL_ACCESS_WRITE)
         writer_submit(source, job);
     else
@@ -281,15 +318,16 @@ struct source *source_open(struct pool *pool, const struct source_config *config
     source->sweep_task.fn = readers_sweep_task_run;
     source->health_task.fn = health_task_run;
     source->opening = true;
-    workers_post(pool->writers, &source->open_task);
+    unopened_add(&pool->unopened, &source->unopened, open_unopened);
     return source;
 }
 
-void source_wait_opened(struct source *source)
+void source_wait_opened(struct source *source, int64_t until_ms)
 {
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
     pthread_mutex_lock(&source->lock);
-    while (!source->first_attempt_over)
-        pthread_cond_wait(&source->changed, &source->lock);
+    for (int error = 0; !source->first_attempt_over && error == 0;)
+        error = pthread_cond_clockwait(&source->changed, &source->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&source->lock);
 }
 
@@ -298,7 +336,8 @@ void source_wait_opened(struct source *source)
 static void cancel_tasks(struct source *source)
 {
     struct workers *writers = source->pool->writers;
-    if (source->opening && workers_cancel(writers, &source->open_task))
+    if (source->opening && (workers_cancel(writers, &source->open_task) ||
+                            unopened_take(&source->pool->unopened, &source->unopened)))
         source->opening = false;
     if (source->sweeping && workers_cancel(writers, &source->sweep_task))
         source->sweeping = false;

@@ -11,6 +11,7 @@
 #define CHATSTORE_POOL_SOURCE_H
 
 #include "answer.h"
+#include "page.h"
 #include "proto/call.h"
 #include "status.h"
 #include "workers.h"
@@ -43,14 +44,19 @@ struct source_config {
  * until done. */
 struct job {
     const struct call *call;
-    const char *sql; /* the call's SQL block */
+    const char *sql;              /* the call's SQL block */
+    const struct page_read *page; /* what to read instead of the whole list; NULL: all */
     const ProtobufCMessage *request;
     const char *request_id; /* of a write; NULL or "": it is done once for each arrival */
+    const char *client;     /* whose request_id that is; NULL or "": there are no clients */
     const uint8_t *payload; /* the request as it came, which tells a repeat from another request */
     size_t payload_bytes;
     int64_t deadline_ms;   /* clock_now_ms(); not started after it, a read is interrupted by it */
     struct answer *answer; /* initialised; receives the response's bytes, none unless OK */
     void (*done)(struct job *job); /* called exactly once by source_submit's work, on any thread */
+    /* Asked when the job is about to begin, which may be long after it was submitted, on any thread
+     * and perhaps several times; false: it must not, and its status says why. NULL: it may. */
+    bool (*may_begin)(struct job *job);
     /* The outcome, valid when done or when source_read_now() says it is finished. */
     struct status status;
     /* From here on the source's own. */
@@ -89,8 +95,10 @@ struct source_info {
  * Returns NULL only for want of memory. The pool must outlive the source. */
 struct source *source_open(struct pool *pool, const struct source_config *config);
 
-/* Wait until the first attempt to open has ended, either way. */
-void source_wait_opened(struct source *source);
+/* Wait until the first attempt to open has ended, either way, or it is until_ms (INT64_MAX: for
+ * ever). Jobs that are submitted before that wait for it, up to their deadlines, and let the source
+ * be opened before others. */
+void source_wait_opened(struct source *source, int64_t until_ms);
 
 /* Let what runs and the writes that wait finish, refuse reads that wait (UNAVAILABLE), checkpoint,
  * close, free; every job has been answered then. No other call may run or follow. Not from done,

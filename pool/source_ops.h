@@ -4,6 +4,7 @@
 #define CHATSTORE_POOL_SOURCE_OPS_H
 
 #include "job_queue.h"
+#include "unopened.h"
 
 #include <pthread.h>
 
@@ -13,6 +14,7 @@ enum outcome {
     OUTCOME_BUSY,   /* another process holds a lock; nothing has happened, try again later */
     OUTCOME_LIMIT,  /* a read went over its bound of steps; nothing has happened */
     OUTCOME_BROKEN, /* the connection or the file is of no use any more; the status says why */
+    OUTCOME_GUARD,  /* a write did not simply succeed: its group is to be undone, and run guarded */
 };
 
 /* One connection; kinds put it first in their own struct. Used by one thread at a time. */
@@ -44,17 +46,24 @@ struct source_ops {
      * False: it cannot be told now. */
     bool (*data_version)(struct connection *connection, uint32_t *version_out);
     /* A group of writes. After BUSY from begin there is no transaction; after BUSY from commit
-     * there still is one. After BROKEN from any there is none. write runs one job in its own
-     * savepoint: a job that fails alone is DONE. */
+     * there still is one. After BROKEN from any there is none. write runs one job; guarded: in a
+     * savepoint of its own, so that a job that fails alone is DONE. Not guarded costs half of that,
+     * and gives GUARD for a job that fails or was done before. */
     enum outcome (*begin)(struct connection *connection, struct status *why);
-    enum outcome (*write)(struct connection *connection, struct job *job);
+    enum outcome (*write)(struct connection *connection, struct job *job, bool guarded);
     enum outcome (*commit)(struct connection *connection, struct status *why);
     void (*rollback)(struct connection *connection);
     /* Whether what was opened is still what the path names; false with the reason. */
     bool (*check)(struct source *source, struct status *why);
 };
 
-enum { WAITING_POINT, WAITING_SCAN, WAITING_KINDS };
+enum {
+    WAITING_POINT, /* reads for which no connection was free */
+    WAITING_SCAN,
+    WAITING_READS,
+    WAITING_OPENING = WAITING_READS, /* all that came before the first attempt to open was over */
+    WAITING_KINDS
+};
 
 struct source {
     const struct source_ops *ops;
@@ -84,8 +93,7 @@ struct source {
     struct connection *idle;
     unsigned readers_open, readers_busy, scans_busy;
     unsigned reads_running; /* on workers, from their borrowing until they have been answered */
-    struct job_queue waiting[WAITING_KINDS]; /* reads for which no connection was free; left by
-                                                release or sweep */
+    struct job_queue waiting[WAITING_KINDS]; /* left by release, the opening or sweep */
 
     /* The writer: its connection is used by write_task alone while `writing`. */
     struct connection *writer;
@@ -93,6 +101,7 @@ struct source {
     struct job_queue
         group; /* taken by write_task, which alone touches it, until their answers go out */
     bool group_written;          /* the group's statements have run; only its commit is missing */
+    unsigned guarded_groups;     /* so many of the next ones are guarded at once */
     bool writing;                /* write_task is posted or runs */
     int64_t group_busy_since_ms; /* since when the group waits for a lock of another process; 0 = it
                                     does not */
@@ -102,6 +111,7 @@ struct source {
     struct connection *watcher;
     _Atomic bool watch_wanted;
 
+    struct unopened_link unopened;         /* until the first attempt to open begins */
     bool opening, sweeping, health_posted; /* the task of that name is posted or runs */
     struct task open_task, write_task, sweep_task, health_task;
     struct {
@@ -125,12 +135,18 @@ void source_set_broken_status(const struct source *source, const struct status *
 void source_set_locked_status(const struct source *source, const struct job *job,
                               struct status *status);
 
+static inline bool job_may_begin(struct job *job)
+{
+    return !job->may_begin || job->may_begin(job);
+}
+
 /* watch.c: open the watcher if one is wanted; from the health task alone. */
 void watch_look(struct source *source);
 
 /* readers.c and writer.c. */
 void readers_submit(struct source *source, struct job *job);
 void readers_sweep_task_run(struct task *task);
+void readers_sweep_soon(struct source *source); /* lock held: somebody waits */
 void writer_submit(struct source *source, struct job *job);
 void writer_task_run(struct task *task);
 

@@ -391,7 +391,7 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
         status_set(
             status, STATUS_RESOURCE_EXHAUSTED,
             "source %s: %s: the answer or a value in it is larger than the limit of %zu bytes "
-            "(reply_bytes); ask for less with a limit",
+            "(reply_bytes); ask for less with a limit, or for pages",
             source, call, job->answer->payload.bytes_max);
         return OUTCOME_DONE;
     case SQLITE_FULL:
@@ -420,9 +420,14 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
 {
     struct prepared *prepared = NULL;
     struct status why = {0};
-    int error = find_prepared(connection, job, &prepared, &why);
-    if (error == SQLITE_OK)
-        error = prepared_run(prepared, job->request, job->answer);
+    int error;
+    if (job->page) {
+        error = page_run(connection->db, job->call, job->page, job->request, job->answer, &why);
+    } else {
+        error = find_prepared(connection, job, &prepared, &why);
+        if (error == SQLITE_OK)
+            error = prepared_run(prepared, job->request, job->answer);
+    }
     *outcome_out = OUTCOME_DONE;
     if (error == SQLITE_DONE) {
         job->status = (struct status){0};
@@ -571,20 +576,31 @@ static bool is_lasting(enum status_code code)
     return code == STATUS_OK || code == STATUS_ALREADY_EXISTS || code == STATUS_INVALID_ARGUMENT;
 }
 
+/* The call ran into an error that is not its own, or SQLite has ended the transaction. */
+static bool has_lost_group(const struct sqlite_connection *connection, enum outcome outcome)
+{
+    return outcome != OUTCOME_DONE || sqlite3_get_autocommit(connection->db);
+}
+
+static enum outcome lose_group_of(struct sqlite_connection *connection, struct job *job, int error)
+{
+    struct status why = job->status;
+    answer_reset(job->answer);
+    lose_group(connection, job, error);
+    if (why.code != STATUS_OK)
+        job->status = why;
+    return OUTCOME_BROKEN;
+}
+
 /* Within the savepoint: run the call, undo it if it fails, keep its answer. */
 static enum outcome write_once(struct sqlite_connection *connection, struct job *job)
 {
     enum outcome outcome;
     int error = run_job(connection, job, &outcome);
     if (error != SQLITE_DONE) {
+        if (has_lost_group(connection, outcome))
+            return lose_group_of(connection, job, error);
         answer_reset(job->answer);
-        if (outcome != OUTCOME_DONE || sqlite3_get_autocommit(connection->db)) {
-            struct status why = job->status;
-            lose_group(connection, job, error);
-            if (why.code != STATUS_OK)
-                job->status = why;
-            return OUTCOME_BROKEN;
-        }
         error = run_plain(connection->rollback_to);
         if (error != SQLITE_OK)
             return lose_group(connection, job, error);
@@ -598,9 +614,8 @@ static enum outcome write_once(struct sqlite_connection *connection, struct job 
     return lose_group(connection, job, error);
 }
 
-static enum outcome sqlite_write(struct connection *base, struct job *job)
+static enum outcome write_guarded(struct sqlite_connection *connection, struct job *job)
 {
-    struct sqlite_connection *connection = sqlite_of(base);
     bool known = false;
     int error = requests_find(&connection->requests, job, &known);
     if (error == SQLITE_OK && known)
@@ -614,6 +629,28 @@ static enum outcome sqlite_write(struct connection *base, struct job *job)
         return outcome;
     error = run_plain(connection->release);
     return error == SQLITE_OK ? OUTCOME_DONE : lose_group(connection, job, error);
+}
+
+/* A repeat shows by its request_id, which is unique for a client. */
+static enum outcome sqlite_write(struct connection *base, struct job *job, bool guarded)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    if (guarded)
+        return write_guarded(connection, job);
+    bool unowned = false;
+    enum outcome outcome = OUTCOME_DONE;
+    int error = requests_find_unowned(&connection->requests, job, &unowned);
+    if (unowned)
+        return OUTCOME_GUARD;
+    if (error == SQLITE_OK)
+        error = run_job(connection, job, &outcome);
+    if (error == SQLITE_DONE && job->status.code == STATUS_OK) {
+        error = requests_store(&connection->requests, job);
+        if (error == SQLITE_OK)
+            return OUTCOME_DONE;
+    }
+    return has_lost_group(connection, outcome) ? lose_group_of(connection, job, error)
+                                               : OUTCOME_GUARD;
 }
 
 static enum outcome sqlite_commit(struct connection *base, struct status *why)

@@ -94,6 +94,8 @@ static int plan_binds(const struct call *call, struct statement *statement, stru
         return SQLITE_NOMEM;
     for (int i = 0; i < statement->bind_count; i++) {
         const char *name = sqlite3_bind_parameter_name(statement->stmt, i + 1);
+        if (name && name[0] == '@') /* the caller's */
+            continue;
         if (!name || !bind_plan_init(&statement->binds[i], call, name + 1)) {
             status_set(why, STATUS_INTERNAL, "%s: parameter %s is no field of the request",
                        call->name, name ? name : "?");
@@ -177,6 +179,11 @@ void prepared_free(struct prepared *prepared)
     free(prepared);
 }
 
+sqlite3_stmt *prepared_statement(struct prepared *prepared)
+{
+    return prepared->statements[0].stmt;
+}
+
 static int answer_fault(const struct answer *answer)
 {
     enum buffer_fault fault = answer->payload.fault ? answer->payload.fault : answer->keys.fault;
@@ -190,7 +197,13 @@ static int step_all(const struct statement *statement, struct answer *answer)
 {
     int result;
     while ((result = sqlite3_step(statement->stmt)) == SQLITE_ROW) {
+        if (answer->rows_max > 0 && answer->row_count == answer->rows_max) {
+            answer->more = true;
+            return SQLITE_DONE;
+        }
         bool more = encode_row(statement->encode, statement->stmt, answer);
+        if (answer->rows_max > 0 && answer_drop_excess(answer))
+            return SQLITE_DONE;
         int fault = answer_fault(answer);
         if (fault != SQLITE_OK)
             return fault;
@@ -204,8 +217,10 @@ static int run_statement(const struct statement *statement, const ProtobufCMessa
                          const ProtobufCMessage *element, struct answer *answer, int64_t *changed)
 {
     int error = SQLITE_OK;
-    for (int i = 0; i < statement->bind_count && error == SQLITE_OK; i++)
-        error = bind_field(statement->stmt, i + 1, &statement->binds[i], request, element);
+    for (int i = 0; i < statement->bind_count && error == SQLITE_OK; i++) {
+        if (statement->binds[i].field)
+            error = bind_field(statement->stmt, i + 1, &statement->binds[i], request, element);
+    }
     int result = error == SQLITE_OK ? step_all(statement, answer) : error;
     if (result == SQLITE_DONE && !sqlite3_stmt_readonly(statement->stmt))
         *changed += sqlite3_changes64(sqlite3_db_handle(statement->stmt));

@@ -25,6 +25,9 @@ void prepared_free(struct prepared *prepared);
  * answer are SQLITE_TOOBIG or SQLITE_NOMEM. */
 int prepared_run(struct prepared *prepared, const ProtobufCMessage *request, struct answer *answer);
 
+/* The first statement, for parameters called @NAME: the caller binds these, before it runs them. */
+sqlite3_stmt *prepared_statement(struct prepared *prepared);
+
 /* The closed-set field that the SQL names in braces, and its value in this request; NULL if the SQL
  * has none. number_out: the value's position in the set. */
 const char *prepared_variant(const struct call *call, const char *sql,

@@ -5,7 +5,10 @@
 #include "pool.h"
 #include "source_ops.h"
 
-enum { GROUP_MAX = 256 }; /* writes in one transaction */
+enum {
+    GROUP_MAX = 256,    /* writes in one transaction */
+    GUARDED_GROUPS = 8, /* after one that had to be undone: where a write failed, more will */
+};
 
 static _Thread_local bool thread_waits;
 
@@ -99,39 +102,71 @@ static void group_broken(struct source *source, const struct status *why)
     group_refuse(source, &answer);
 }
 
-/* Fill the group from those that wait, up to its bound; answer those whose deadline has passed. */
+/* False: its status says why it is not written. */
+static bool is_wanted(const struct source *source, struct job *job, int64_t now_ms)
+{
+    if (now_ms < job->deadline_ms)
+        return job_may_begin(job);
+    status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+               "source %s: %s waited for the writer until its deadline; nothing was written",
+               source->config.name, job->call->name);
+    return false;
+}
+
+/* Fill the group from those that wait, up to its bound; answer those that are wanted no more. */
 static void group_take(struct source *source)
 {
-    struct job_queue kept, late;
+    struct job_queue kept, refused;
     job_queue_init(&kept);
-    job_queue_init(&late);
+    job_queue_init(&refused);
     int64_t now_ms = clock_now_ms();
     pthread_mutex_lock(&source->lock);
     while (source->group.count < GROUP_MAX && source->writes.count > 0)
         job_queue_push(&source->group, job_queue_pop(&source->writes));
     pthread_mutex_unlock(&source->lock);
     for (struct job *job; (job = job_queue_pop(&source->group)) != NULL;)
-        job_queue_push(now_ms < job->deadline_ms ? &kept : &late, job);
+        job_queue_push(is_wanted(source, job, now_ms) ? &kept : &refused, job);
     job_queue_append(&source->group, &kept);
-    for (struct job *job; (job = job_queue_pop(&late)) != NULL;) {
-        status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
-                   "source %s: %s waited for the writer until its deadline; nothing was written",
-                   source->config.name, job->call->name);
+    for (struct job *job; (job = job_queue_pop(&refused)) != NULL;)
         job->done(job);
-    }
 }
 
-/* Run the statements of the group in a transaction. */
-static enum outcome group_write(struct source *source, struct status *why)
+static enum outcome group_try(struct source *source, bool guarded, struct status *why)
 {
     enum outcome outcome = source->ops->begin(source->writer, why);
     for (struct job *job = source->group.first; job && outcome == OUTCOME_DONE; job = job->next) {
-        outcome = source->ops->write(source->writer, job);
-        source->counters.writes++;
+        outcome = source->ops->write(source->writer, job, guarded);
         if (outcome == OUTCOME_BROKEN)
             *why = job->status;
     }
+    return outcome;
+}
+
+static void group_undo(struct source *source)
+{
+    source->ops->rollback(source->writer);
+    for (struct job *job = source->group.first; job; job = job->next) {
+        answer_reset(job->answer);
+        job->status = (struct status){0};
+    }
+}
+
+/* Run the statements of the group in a transaction. Nearly always all succeed: the savepoints that
+ * would keep one failure from the others are tried without first. */
+static enum outcome group_write(struct source *source, struct status *why)
+{
+    bool guarded = source->guarded_groups > 0;
+    enum outcome outcome = group_try(source, guarded, why);
+    if (outcome == OUTCOME_GUARD) {
+        group_undo(source);
+        source->guarded_groups = GUARDED_GROUPS;
+        outcome = group_try(source, true, why);
+    } else if (guarded) {
+        source->guarded_groups--;
+    }
     source->group_written = outcome == OUTCOME_DONE;
+    if (outcome == OUTCOME_DONE)
+        source->counters.writes += source->group.count;
     return outcome;
 }
 

@@ -48,10 +48,13 @@ struct call {
     const ProtobufCFieldDescriptor *each; /* repeated request field, or NULL */
     const struct call_field_rule *rules;
     size_t rule_count;
-    /* Request fields that routing reads; NULL where the request has none. */
+    /* Request fields that the engine reads; NULL where the request has none. */
     const ProtobufCFieldDescriptor *chat_id;
     const ProtobufCFieldDescriptor *data_source;
     const ProtobufCFieldDescriptor *limit;
+    /* Of a list, which comes in pages; else NULL. */
+    const ProtobufCFieldDescriptor *page_size, *page_token;
+    const ProtobufCFieldDescriptor *next_page_token; /* in the response */
 };
 
 /* Rows in the order of their method names (strcmp), so that call_find() can search. */

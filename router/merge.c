@@ -87,13 +87,16 @@ static bool key_set_add(struct key_set *set, const struct merge_row *row, size_t
     }
 }
 
+int merge_compare_order(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
+{
+    size_t bytes = a_bytes < b_bytes ? a_bytes : b_bytes;
+    int order = bytes > 0 ? memcmp(a, b, bytes) : 0;
+    return order != 0 ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
 static int compare_order(const struct merge_row *a, const struct merge_row *b)
 {
-    size_t bytes = a->order_bytes < b->order_bytes ? a->order_bytes : b->order_bytes;
-    int order = bytes > 0 ? memcmp(a->order, b->order, bytes) : 0;
-    if (order != 0)
-        return order;
-    return (a->order_bytes > b->order_bytes) - (a->order_bytes < b->order_bytes);
+    return merge_compare_order(a->order, a->order_bytes, b->order, b->order_bytes);
 }
 
 /* Merge the sorted runs from[low, middle) and from[middle, high) into `to`, at the same place. */

@@ -13,8 +13,7 @@ struct merge_row {
     size_t row_bytes;
     const uint8_t *key; /* equal bytes = the same row; key_bytes 0 = like no other row */
     size_t key_bytes;
-    const uint8_t *order; /* compared by memcmp; of two, of which one begins the other, the shorter
-                             comes first */
+    const uint8_t *order; /* compared by merge_compare_order */
     size_t order_bytes;
 };
 
@@ -34,6 +33,10 @@ struct merge_output {
     const struct merge_row **rows; /* pointers into the input; from the allocator */
     size_t row_count;
 };
+
+/* The order of rows by these bytes, as of memcmp; of two, of which one begins the other, the
+ * shorter comes first. */
+int merge_compare_order(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes);
 
 /* Merge: a key belongs to the first source in file order that has it, and the others' rows with it
  * are dropped (a source's own rows never are: one source answers as if alone); then, if any row has

@@ -13,6 +13,7 @@ struct access {
     uint64_t *audiences; /* by client, in file order */
     uint64_t *sums;      /* likewise: different ones, different rights to read */
     bool *shows_all;
+    _Atomic uint32_t *calls;
 };
 
 static int compare_hashes(const void *a, const void *b)
@@ -77,7 +78,9 @@ int access_new(const struct config *config, struct access **access_out)
     access->audiences = calloc(count, sizeof *access->audiences);
     access->sums = calloc(count, sizeof *access->sums);
     access->shows_all = calloc(count, sizeof *access->shows_all);
-    if (!access->by_hash || !access->audiences || !access->sums || !access->shows_all) {
+    access->calls = calloc(count, sizeof *access->calls);
+    if (!access->by_hash || !access->audiences || !access->sums || !access->shows_all ||
+        !access->calls) {
         access_free(access);
         return ENOMEM;
     }
@@ -94,6 +97,7 @@ void access_free(struct access *access)
 {
     if (!access)
         return;
+    free(access->calls);
     free(access->shows_all);
     free(access->sums);
     free(access->audiences);
@@ -112,22 +116,38 @@ static bool is_equal(const uint8_t *a, const uint8_t *b, size_t bytes)
 
 /* The steps to the place in the list depend on the hash, of which a caller cannot choose the bits:
  * it tells nothing of the tokens. The last comparison is of all bytes, also when it is in vain. */
-const struct config_client *access_find(const struct access *access, const char *token)
+static const struct config_client *find_hash(const struct access *access, const uint8_t *hash)
 {
-    uint8_t hash[CONFIG_TOKEN_HASH_BYTES];
-    size_t bytes = strnlen(token, TOKEN_BYTES_MAX + 1);
     size_t low = 0, high = access->config->client_count - 1;
-    access_hash(token, bytes, hash);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (memcmp(access->by_hash[middle]->token_hash, hash, sizeof hash) < 0)
+        if (memcmp(access->by_hash[middle]->token_hash, hash, CONFIG_TOKEN_HASH_BYTES) < 0)
             low = middle + 1;
         else
             high = middle;
     }
     const struct config_client *client = access->by_hash[low];
-    bool found = is_equal(client->token_hash, hash, sizeof hash);
-    return found && bytes <= TOKEN_BYTES_MAX ? client : NULL;
+    return is_equal(client->token_hash, hash, CONFIG_TOKEN_HASH_BYTES) ? client : NULL;
+}
+
+const struct config_client *access_find(const struct access *access, const char *token)
+{
+    uint8_t hash[CONFIG_TOKEN_HASH_BYTES];
+    size_t bytes = strnlen(token, TOKEN_BYTES_MAX + 1);
+    access_hash(token, bytes, hash);
+    const struct config_client *client = find_hash(access, hash);
+    return bytes <= TOKEN_BYTES_MAX ? client : NULL;
+}
+
+const struct config_client *access_find_again(const struct access *access,
+                                              const struct config_client *client)
+{
+    return find_hash(access, client->token_hash);
+}
+
+_Atomic uint32_t *access_calls(struct access *access, const struct config_client *client)
+{
+    return &access->calls[client - access->config->clients];
 }
 
 bool access_allows(const struct config_client *client, enum config_right right, uint32_t source)

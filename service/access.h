@@ -1,4 +1,5 @@
-/* Who may do what: the clients of one configuration, found by their tokens. Immutable; any thread;
+/* Who may do what: the clients of one configuration, found by their tokens. Immutable, but for the
+ * numbers of calls; any thread;
  * nothing here allocates but access_new(). A client that is NULL may do everything: there are no
  * clients, or the caller has the files open in its own process anyway. */
 #ifndef CHATSTORE_SERVICE_ACCESS_H
@@ -20,6 +21,13 @@ void access_free(struct access *access); /* NULL is allowed */
 /* The client of the token; NULL: no such token. Takes the same time for all tokens of one length,
  * whether known or not. */
 const struct config_client *access_find(const struct access *access, const char *token);
+
+/* The client with the same token here, of another configuration; NULL: none has it any more. */
+const struct config_client *access_find_again(const struct access *access,
+                                              const struct config_client *client);
+
+/* How many calls of the client are in flight; whoever admits and ends them counts. */
+_Atomic uint32_t *access_calls(struct access *access, const struct config_client *client);
 
 bool access_allows(const struct config_client *client, enum config_right right, uint32_t source);
 bool access_allows_chat(const struct config_client *client, int64_t chat_id);

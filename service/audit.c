@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048 };
+enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_S = 1 };
 
 struct entry {
     struct timespec time;
@@ -37,7 +37,9 @@ struct audit {
     struct entry *entries; /* a ring */
     size_t first, count;
     size_t dropped; /* since the last line that said so */
-    bool writing;   /* the thread is at the file */
+    bool torn;      /* a part of a line has been written, and no end of it */
+    _Atomic bool stuck;
+    bool writing; /* the thread is at the file */
     bool stopping;
     int file;
 };
@@ -123,50 +125,78 @@ static size_t print_dropped(size_t dropped, char *text)
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-/* One write a line: lines of several processes do not mix. */
-static void write_line(int file, const char *text, size_t bytes)
+/* One write a line: lines of several processes do not mix. What a full disk has left of a line is
+ * ended first, so that it spoils no other. */
+static bool write_line(struct audit *audit, int file, const char *text, size_t bytes)
 {
     static struct log_limit limit = {.burst = 1};
-    ssize_t written = write(file, text, bytes);
+    if (audit->torn && write(file, "\n", 1) == 1)
+        audit->torn = false;
+    ssize_t written = audit->torn ? -1 : write(file, text, bytes);
     if (written == (ssize_t)bytes)
-        return;
+        return true;
+    audit->torn = audit->torn || written > 0;
     log_limited(&limit, LOG_ERROR, "the audit log cannot be written: %s",
                 written < 0 ? strerror(errno) : "the disk took only a part of a line");
+    return false;
 }
 
 /* ---- The thread ---- */
 
+static void drop_first(struct audit *audit)
+{
+    audit->first = (audit->first + 1) % WAITING_MAX;
+    audit->count--;
+}
+
+/* The oldest entry, or how many there were for which there was no room; what cannot be written
+ * stays. */
 static void write_next(struct audit *audit)
 {
     char text[LINE_BYTES];
     size_t dropped = audit->dropped;
     bool has_entry = audit->count > 0;
     struct entry entry;
-    if (has_entry) {
+    if (has_entry)
         entry = audit->entries[audit->first];
-        audit->first = (audit->first + 1) % WAITING_MAX;
-        audit->count--;
-    } else {
-        audit->dropped = 0;
-    }
     int file = audit->file;
     audit->writing = true;
     pthread_mutex_unlock(&audit->lock);
     size_t bytes = has_entry ? print_entry(&entry, text) : print_dropped(dropped, text);
-    write_line(file, text, bytes);
-    if (!has_entry)
+    bool written = write_line(audit, file, text, bytes);
+    if (written && !has_entry)
         log_line(LOG_WARN, "audit: %zu lines were dropped, as they came faster than the disk",
                  dropped);
     pthread_mutex_lock(&audit->lock);
+    if (written && has_entry)
+        drop_first(audit);
+    else if (written)
+        audit->dropped -= dropped;
+    audit->stuck = !written;
     audit->writing = false;
+}
+
+/* Until it is tried again, or there is another file or an end. */
+static void wait_stuck(struct audit *audit)
+{
+    struct timespec until;
+    int file = audit->file, error = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += AGAIN_S;
+    pthread_cond_broadcast(&audit->changed); /* nobody waits for what cannot be written */
+    while (error == 0 && !audit->stopping && audit->file == file)
+        error = pthread_cond_timedwait(&audit->changed, &audit->lock, &until);
 }
 
 static void sync_file(struct audit *audit)
 {
+    static struct log_limit limit = {.burst = 1};
     int file = audit->file;
     audit->writing = true;
     pthread_mutex_unlock(&audit->lock);
-    fdatasync(file);
+    if (fdatasync(file) != 0)
+        log_limited(&limit, LOG_ERROR, "the audit log cannot be brought to the disk: %s",
+                    strerror(errno));
     pthread_mutex_lock(&audit->lock);
     audit->writing = false;
 }
@@ -178,9 +208,16 @@ static void *audit_main(void *arg)
     pthread_setname_np(pthread_self(), "audit");
     pthread_mutex_lock(&audit->lock);
     for (;;) {
+        if (audit->stuck && audit->stopping) {
+            log_line(LOG_ERROR, "audit: %zu lines were never written",
+                     audit->count + audit->dropped);
+            break;
+        }
         if (audit->count > 0 || audit->dropped > 0) {
             write_next(audit);
             unsynced = true;
+            if (audit->stuck)
+                wait_stuck(audit);
         } else if (unsynced) {
             sync_file(audit);
             unsynced = false;
@@ -263,13 +300,19 @@ int audit_use(struct audit *audit, int file)
     if (error != 0)
         return error;
     pthread_mutex_lock(&audit->lock);
-    while (audit->running && (audit->count > 0 || audit->dropped > 0 || audit->writing)) {
+    while (audit->running &&
+           (((audit->count > 0 || audit->dropped > 0) && !audit->stuck) || audit->writing)) {
         pthread_cond_broadcast(&audit->changed);
         pthread_cond_wait(&audit->changed, &audit->lock);
     }
     int before = audit->file;
     audit->file = file;
     audit->on = file >= 0;
+    audit->torn = false;
+    audit->stuck = false;
+    if (file < 0)
+        audit->count = audit->dropped = 0; /* nowhere is where they go, too */
+    pthread_cond_broadcast(&audit->changed);
     pthread_mutex_unlock(&audit->lock);
     if (before >= 0)
         close(before);
@@ -279,6 +322,11 @@ int audit_use(struct audit *audit, int file)
 bool audit_is_on(const struct audit *audit)
 {
     return audit->on;
+}
+
+bool audit_is_stuck(const struct audit *audit)
+{
+    return audit->stuck;
 }
 
 static void fill_entry(struct entry *entry, const struct audit_event *event)

@@ -35,12 +35,16 @@ void audit_free(struct audit *audit);
 int audit_open_file(const char *path, struct status *why);
 
 /* From now on into this file, which is the audit log's to close; -1: nowhere. What waits goes into
- * the file before. Blocks; one thread at a time. Returns 0 or an errno, and then nothing changed.
+ * the file before, unless that cannot be written. Blocks; one thread at a time. Returns 0 or an
+ * errno, and then nothing changed.
  */
 int audit_use(struct audit *audit, int file);
 
 /* Any thread. Whether audit_add does anything. */
 bool audit_is_on(const struct audit *audit);
+
+/* Any thread. Whether the last line could not be written; it is tried again each second. */
+bool audit_is_stuck(const struct audit *audit);
 
 /* Any thread; never waits for the disk. When too many wait, the event is dropped, and a later line
  * says how many were. */

@@ -11,12 +11,13 @@ static const char unknown_text[] =
     "a token that this server knows is needed; whoever runs the server makes one with `chatstore "
     "token new`, and it is given with --token-file, CHATSTORE_TOKEN or the client's option token";
 
-bool authorize_frame(struct frame *frame, char *token, struct status *why)
+bool authorize_frame(struct frame *frame, char *token, bool is_text, struct status *why)
 {
     const struct access *access = frame->snapshot->access;
     if (!access || frame->engine->trusts_callers || frame->is_own)
         return true;
-    frame->client = access_find(access, token);
+    const struct config_client *client = access_find(access, token); /* the same work for all */
+    frame->client = is_text ? client : NULL;
     explicit_bzero(token, strlen(token));
     if (frame->client)
         return true;
@@ -126,6 +127,64 @@ bool authorize_server_call(struct call_run *run)
     return false;
 }
 
+bool authorize_audited(struct call_run *run)
+{
+    const struct frame *frame = run->frame;
+    if (run->call->access == CALL_ACCESS_READ || !frame->snapshot->config->audit_required ||
+        frame->is_own || !audit_is_stuck(frame->engine->audit))
+        return true;
+    status_set(&run->status, STATUS_UNAVAILABLE,
+               "%s: the audit log cannot be written, and without it nothing is written or "
+               "administered ([service.audit] required); nothing was done",
+               run->call->name);
+    return false;
+}
+
+/* ---- When a call begins ---- */
+
+/* A source that the new configuration has no more lets its last calls end. */
+static bool still_allows(const struct snapshot *now, const struct call_run *run, const char *source)
+{
+    const struct config_client *client = access_find_again(now->access, run->frame->client);
+    enum config_right right =
+        run->call->access == CALL_ACCESS_WRITE ? CONFIG_RIGHT_WRITE : CONFIG_RIGHT_READ;
+    uint32_t number;
+    if (client->has_chats && !(run->has_chat_id && access_allows_chat(client, run->chat_id)))
+        return false;
+    return !router_find(now->router, source, &number) || access_allows(client, right, number);
+}
+
+static bool authorize_by(const struct snapshot *now, const struct call_run *run, uint32_t source,
+                         struct status *why)
+{
+    const struct frame *frame = run->frame;
+    if (!now->access)
+        return true;
+    if (!frame->client || !access_find_again(now->access, frame->client)) {
+        status_set(why, STATUS_UNAUTHENTICATED, "%s", unknown_text);
+        return false;
+    }
+    if (still_allows(now, run, router_source_name(frame->snapshot->router, source)))
+        return true;
+    status_set(why, STATUS_PERMISSION_DENIED,
+               "%s: client %s lost the right to it while the call waited; it was not begun",
+               run->call->name, frame->client->name);
+    return false;
+}
+
+bool authorize_again(const struct call_run *run, uint32_t source, struct status *why)
+{
+    const struct frame *frame = run->frame;
+    struct engine *engine = frame->engine;
+    if (engine->snapshot_number == frame->snapshot->number || engine->trusts_callers ||
+        frame->is_own)
+        return true;
+    struct snapshot *now = engine_hold_snapshot(engine);
+    bool allowed = authorize_by(now, run, source, why);
+    snapshot_release(now);
+    return allowed;
+}
+
 /* ---- The audit log ---- */
 
 static void add_event(const struct frame *frame, struct audit_event *event)
@@ -142,6 +201,7 @@ static void add_event(const struct frame *frame, struct audit_event *event)
 static bool is_noted(const struct call_run *run)
 {
     return run->status.code == STATUS_PERMISSION_DENIED || run->route.refused_readonly ||
+           (run->call && run->status.code == STATUS_UNAUTHENTICATED) ||
            (run->call && run->call->access == CALL_ACCESS_ADMIN);
 }
 

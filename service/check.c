@@ -4,6 +4,7 @@
 #include "pool/timestamp.h"
 #include "pool/utf8.h"
 
+#include "chatstore/v1/envelope.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
 #include <stdio.h>
@@ -11,6 +12,8 @@
 
 struct reader {
     const uint8_t *at, *end;
+    bool *is_text; /* says whether the last text of the outermost message is one, instead of failing
+                    */
 };
 
 static bool read_varint(struct reader *reader, uint64_t *value_out)
@@ -71,10 +74,33 @@ static bool check_field(const ProtobufCMessageDescriptor *message, struct reader
         key >> 3 <= UINT32_MAX
             ? protobuf_c_message_descriptor_get_field(message, (unsigned)(key >> 3))
             : NULL;
-    if (field && field->type == PROTOBUF_C_TYPE_STRING)
-        return check_text(field, start, value, what, status);
+    if (field && field->type == PROTOBUF_C_TYPE_STRING) {
+        bool is_text = check_text(field, start, value, what, status);
+        if (!reader->is_text)
+            return is_text;
+        *reader->is_text = is_text;
+        status->code = STATUS_OK;
+        return true;
+    }
     if (field && field->type == PROTOBUF_C_TYPE_MESSAGE)
         return check_bytes(field->descriptor, start, value, what, status);
+    return true;
+}
+
+static bool check_message(const ProtobufCMessageDescriptor *message, struct reader *reader,
+                          const char *what, struct status *status)
+{
+    status->code = STATUS_OK;
+    while (reader->at < reader->end) {
+        uint64_t key;
+        if (!read_varint(reader, &key) || key >> 3 == 0 ||
+            !check_field(message, reader, key, what, status)) {
+            if (status->code == STATUS_OK)
+                status_set(status, STATUS_INVALID_ARGUMENT, "%s: the bytes are no %s", what,
+                           message->short_name);
+            return false;
+        }
+    }
     return true;
 }
 
@@ -84,18 +110,19 @@ bool check_bytes(const ProtobufCMessageDescriptor *message, const uint8_t *bytes
     status->code = STATUS_OK;
     if (count == 0) /* perhaps without bytes to point at */
         return true;
-    struct reader reader = {bytes, bytes + count};
-    while (reader.at < reader.end) {
-        uint64_t key;
-        if (!read_varint(&reader, &key) || key >> 3 == 0 ||
-            !check_field(message, &reader, key, what, status)) {
-            if (status->code == STATUS_OK)
-                status_set(status, STATUS_INVALID_ARGUMENT, "%s: the bytes are no %s", what,
-                           message->short_name);
-            return false;
-        }
-    }
-    return true;
+    struct reader reader = {bytes, bytes + count, NULL};
+    return check_message(message, &reader, what, status);
+}
+
+bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
+                   struct status *status)
+{
+    *token_is_text_out = true;
+    status->code = STATUS_OK;
+    if (count == 0)
+        return true;
+    struct reader reader = {bytes, bytes + count, token_is_text_out};
+    return check_message(&chatstore__v1__request__descriptor, &reader, "the frame", status);
 }
 
 /* ---- Rules ---- */

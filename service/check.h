@@ -10,6 +10,11 @@
 bool check_bytes(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t count,
                  const char *what, struct status *status);
 
+/* The same of a chatstore.v1.Request, but for its token: one that is no text is no mistake in the
+ * form of the frame, it is a wrong token. */
+bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
+                   struct status *status);
+
 /* The decoded request against the rules of its fields and the range of its timestamps. False with
  * INVALID_ARGUMENT. */
 bool check_rules(const struct call *call, const ProtobufCMessage *request, struct status *status);

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct config_block {
@@ -112,8 +113,8 @@ const char *config_mapping_name(const struct config *config, const struct config
                                                     : config->sources[mapping->source].name;
 }
 
-enum config_status config_parse(const struct config_input *input, struct config **config_out,
-                                struct config_report **report_out)
+static enum config_status parse(const struct config_input *input, const struct stat *file,
+                                struct config **config_out, struct config_report **report_out)
 {
     struct load load;
     struct toml_error error;
@@ -122,6 +123,7 @@ enum config_status config_parse(const struct config_input *input, struct config 
     if (!load_begin(&load, input->origin, input->base_dir))
         return CONFIG_NO_MEMORY;
     load.reader.check_files = input->check_files;
+    load.reader.file = file;
     struct toml_document *document = toml_parse(input->text, input->bytes, &error);
     if (document) {
         config_read(&load.reader, toml_root(document));
@@ -132,6 +134,12 @@ enum config_status config_parse(const struct config_input *input, struct config 
         report_add(load.report, where, "%s", error.text);
     }
     return load_end(&load, CONFIG_OK, config_out, report_out);
+}
+
+enum config_status config_parse(const struct config_input *input, struct config **config_out,
+                                struct config_report **report_out)
+{
+    return parse(input, NULL, config_out, report_out);
 }
 
 static enum config_status fail_input(const char *origin, const char *what, int error,
@@ -147,17 +155,17 @@ static enum config_status fail_input(const char *origin, const char *what, int e
 
 /* At most one byte more than may be parsed, so that a file that is too large is noticed there.
  * Returns 0 or an errno. */
-static int read_all(const char *path, char **text_out, size_t *bytes_out)
+static int read_all(const char *path, char **text_out, size_t *bytes_out, struct stat *status_out)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     FILE *file = is_stdin ? stdin : fopen(path, "re");
     if (!file)
         return errno;
-    int error = 0;
+    int error = fstat(fileno(file), status_out) == 0 ? 0 : errno;
     char *text = malloc(TOML_TEXT_BYTES_MAX + 1);
     if (!text) {
         error = ENOMEM;
-    } else {
+    } else if (error == 0) {
         *bytes_out = fread(text, 1, TOML_TEXT_BYTES_MAX + 1, file);
         if (ferror(file))
             error = errno != 0 ? errno : EIO;
@@ -193,20 +201,21 @@ enum config_status config_load(const char *path, struct config **config_out,
     char folder[PATH_MAX];
     char *text = NULL;
     size_t bytes = 0;
+    struct stat status;
     *config_out = NULL;
     *report_out = NULL;
     const char *origin = strcmp(path, "-") == 0 ? "standard input" : path;
     int error = folder_of_file(path, folder);
     if (error == 0)
-        error = read_all(path, &text, &bytes);
+        error = read_all(path, &text, &bytes, &status);
     if (error == ENOMEM)
         return CONFIG_NO_MEMORY;
     if (error != 0)
         return fail_input(origin, "cannot read the configuration", error, config_out, report_out);
     struct config_input input = {text, bytes, origin, folder, true};
-    enum config_status status = config_parse(&input, config_out, report_out);
+    enum config_status result = parse(&input, &status, config_out, report_out);
     free(text);
-    return status;
+    return result;
 }
 
 enum config_status config_single(const char *db_path, bool readonly, struct config **config_out,

@@ -43,6 +43,7 @@ struct config_client {
     bool has_chats;       /* only those of the list */
     const int64_t *chats; /* ascending */
     size_t chat_count;
+    uint32_t calls_in_flight_max; /* 0: no limit of its own */
 };
 
 enum config_client_certificates {
@@ -94,6 +95,9 @@ struct config_mapping {
     X(idle_ms, 600000, 1000, 86400000,                                                             \
       "A connection of the network that has sent nothing for so long is closed; clients connect "  \
       "again when they need it.")                                                                  \
+    X(bad_tokens_per_minute_max, 20, 0, 1000000,                                                   \
+      "Tokens that nobody has from one address of the network (of IPv6, its first 64 bits); then " \
+      "its new connections are closed at once for a minute. 0: any number.")                       \
     X(network_cpus_max, 1, 0, 1024,                                                                \
       "CPUs that the threads share which talk to clients and run point reads; 0 means all. More "  \
       "of them are slower, as long as one keeps up. Longer reads and writes use all CPUs.")
@@ -120,6 +124,7 @@ struct config {
     const struct config_client *clients; /* in file order; none: no call needs a token */
     size_t client_count;
     const char *audit_path; /* absolute; NULL: no audit log */
+    bool audit_required;    /* without it nothing is written or administered */
     struct config_limits limits;
     uint32_t limits_given; /* bit i: the i-th limit of CONFIG_LIMITS is set in the file */
 };
@@ -208,6 +213,9 @@ const char *config_listen_problem(const char *url);
 bool config_listen_is_open(const char *url);
 
 bool config_listen_is_tls(const char *url);
+
+/* Whether the URL is one of WebSocket, ws:// or wss://. */
+bool config_listen_is_websocket(const char *url);
 
 /* Why the server must not listen there, or NULL if it may: beyond this machine it needs TLS and
  * tokens, unless `insecure`; a TLS address needs a certificate. */

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- Reading ---- */
 
@@ -199,6 +201,7 @@ static void resolve_clients(struct config_reader *reader, struct config *config)
         clients[i].has_chats = from->chats != NULL;
         clients[i].chats = from->chats;
         clients[i].chat_count = from->chat_count;
+        clients[i].calls_in_flight_max = from->calls_in_flight_max;
         check_usefulness(reader, from);
         check_twins(reader, clients, i);
     }
@@ -238,10 +241,53 @@ static void resolve_tls(struct config_reader *reader, struct config_tls *tls)
     }
 }
 
+/* ---- Who else may change or read the files ---- */
+
+static void warn_of_file(struct config_reader *reader, const char *key, struct toml_place place,
+                         const char *text, const char *path, const struct stat *status)
+{
+    struct config_where where = {CONFIG_WARNING, place, key, NULL};
+    report_add(reader->report, where, "%s: %s (mode %04o, owner %u)", path, text,
+               status->st_mode & 07777U, status->st_uid);
+}
+
+static bool others_may_write(const struct stat *status)
+{
+    return (status->st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+           (status->st_uid != 0 && status->st_uid != geteuid());
+}
+
+/* Who writes the configuration writes who may call, and which key the server shows. */
+static void check_files(struct config_reader *reader, const struct config *config)
+{
+    struct stat status;
+    struct toml_place key_place = reader->form->tls.key.place;
+    bool guards = config->client_count > 0 || config->tls.key;
+    if (guards && reader->file && S_ISREG(reader->file->st_mode) && others_may_write(reader->file))
+        warn_of_file(reader, "", (struct toml_place){0, 0},
+                     "others than the server's user and root may write this file, and so let "
+                     "themselves in; chmod go-w it, or chown it",
+                     config->origin, reader->file);
+    if (!config->tls.key || stat(config->tls.key, &status) != 0)
+        return; /* the server says why it cannot be read */
+    if (others_may_write(&status))
+        warn_of_file(reader, "service.tls.key", key_place,
+                     "others than the server's user and root may write the private key; chmod "
+                     "go-w it, or chown it",
+                     config->tls.key, &status);
+    else if (status.st_mode & S_IROTH)
+        warn_of_file(reader, "service.tls.key", key_place,
+                     "everybody on this machine may read the private key; chmod o-r it",
+                     config->tls.key, &status);
+}
+
 void config_resolve_access(struct config_reader *reader, struct config *config)
 {
     config->insecure_listen = reader->form->insecure_listen;
     resolve_clients(reader, config);
     resolve_tls(reader, &config->tls);
     config->audit_path = absolute(reader, &reader->form->audit.path);
+    config->audit_required = reader->form->audit.required;
+    if (reader->check_files)
+        check_files(reader, config);
 }

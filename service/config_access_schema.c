@@ -55,6 +55,16 @@ static const struct config_key client_keys[] = {
      .default_text = "all",
      .meaning = "The only chats that it may name; calls that are not about one chat are refused "
                 "then."},
+    {.name = "calls_in_flight_max",
+     .type = CONFIG_TYPE_INTEGER,
+     .slot = CONFIG_CLIENT_CALLS_IN_FLIGHT_MAX,
+     .offset = offsetof(struct form_client, calls_in_flight_max),
+     .min = 1,
+     .max = 65536,
+     .type_text = "integer, 1 to 65536",
+     .default_text = "none",
+     .meaning = "Calls of this client that are worked on at the same time, within the server's own "
+                "limit; more are answered RESOURCE_EXHAUSTED."},
 };
 
 const struct config_section config_client_section = {
@@ -106,6 +116,14 @@ static const struct config_key audit_keys[] = {
      .meaning = "A line of JSON for every call that was refused to its client, every write to a "
                 "readonly source and every administrative call is appended to this file; a reload "
                 "opens it anew."},
+    {.name = "required",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .slot = 1,
+     .offset = offsetof(struct form_audit, required),
+     .type_text = "boolean",
+     .default_text = "false",
+     .meaning = "While a line cannot be written to the audit log, refuse writes and administrative "
+                "calls (UNAVAILABLE)."},
 };
 
 const struct config_section config_audit_section = {

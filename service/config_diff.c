@@ -299,6 +299,9 @@ static void compare_client(struct config_diff *diff, const struct config *before
         say_change(&words, rights[i].name, had.text, has.text);
     }
     say_change(&words, "admin", yes_no(old->admin), yes_no(new->admin));
+    if (old->calls_in_flight_max != new->calls_in_flight_max)
+        say(&words, "%scalls_in_flight_max %u -> %u", words.bytes > 0 ? ", " : "",
+            old->calls_in_flight_max, new->calls_in_flight_max);
     if (!has_same_chats(old, new))
         say(&words, "%sother chats", words.bytes > 0 ? ", " : "");
     if (words.bytes == 0)
@@ -350,6 +353,7 @@ static void compare_paths(struct config_diff *diff, const struct config *before,
     if (tls.bytes > 0)
         add(diff, "service.tls", &tls);
     say_change(&audit, "path", or_none(before->audit_path), or_none(after->audit_path));
+    say_change(&audit, "required", yes_no(before->audit_required), yes_no(after->audit_required));
     if (audit.bytes > 0)
         add(diff, "service.audit", &audit);
 }

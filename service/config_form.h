@@ -83,6 +83,7 @@ struct form_client {
     bool admin;
     int64_t *chats; /* NULL: not given */
     size_t chat_count;
+    uint32_t calls_in_flight_max;
 };
 
 struct form_tls {
@@ -96,6 +97,7 @@ struct form_tls {
 struct form_audit {
     uint32_t given;
     struct form_text path;
+    bool required;
 };
 
 struct config_form {
@@ -129,6 +131,7 @@ struct config_reader {
     struct config_form *form;
     const char *base_dir;
     bool check_files;
+    const struct stat *file; /* that the configuration stands in; NULL: it came another way */
     char key[CONFIG_KEY_BYTES_MAX]; /* of the table being read */
     size_t key_bytes;
 };

@@ -124,6 +124,12 @@ bool config_listen_is_tls(const char *url)
     return scheme && scheme->tls;
 }
 
+bool config_listen_is_websocket(const char *url)
+{
+    const struct scheme *scheme = find_scheme(url);
+    return scheme && scheme->kind == SCHEME_WS;
+}
+
 const char *config_listen_refusal(const struct config *config, const char *url, bool insecure)
 {
     bool tls = config_listen_is_tls(url);

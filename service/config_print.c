@@ -117,6 +117,8 @@ static void print_client(const struct config *config, const struct config_client
     print_names(config, client, "read", CONFIG_RIGHT_READ, file);
     print_names(config, client, "write", CONFIG_RIGHT_WRITE, file);
     fprintf(file, "admin = %s\n", client->admin ? "true" : "false");
+    if (client->calls_in_flight_max > 0)
+        fprintf(file, "calls_in_flight_max = %" PRIu32 "\n", client->calls_in_flight_max);
     if (!client->has_chats)
         return;
     fprintf(file, "chats = [");
@@ -150,6 +152,7 @@ static void print_access(const struct config *config, FILE *file)
     if (config->audit_path) {
         fprintf(file, "\n[service.audit]\n");
         print_path("path", config->audit_path, file);
+        fprintf(file, "required = %s\n", config->audit_required ? "true" : "false");
     }
 }
 

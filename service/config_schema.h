@@ -82,7 +82,8 @@ enum config_client_slot {
     CONFIG_CLIENT_READ,
     CONFIG_CLIENT_WRITE,
     CONFIG_CLIENT_ADMIN,
-    CONFIG_CLIENT_CHATS
+    CONFIG_CLIENT_CHATS,
+    CONFIG_CLIENT_CALLS_IN_FLIGHT_MAX
 };
 
 /* Slots of [database]: bits of config_form.database_given. */

@@ -122,7 +122,7 @@ static enum chatstore_status embedded_open(const char *url,
     if (status != CONFIG_OK) {
         result = set_load_error(url, status, report, error, error_bytes);
     } else {
-        int failure = engine_open(embedded->config, &embedded->engine);
+        int failure = engine_open(embedded->config, INT64_MAX, &embedded->engine);
         if (failure != 0) {
             snprintf(error, error_bytes, "%s: %s", url, strerror(failure));
             result = CHATSTORE_RESOURCE_EXHAUSTED;

@@ -13,7 +13,7 @@
 
 enum { DRAIN_LOOK_MS = 2 };
 
-int engine_open(const struct config *config, struct engine **engine_out)
+int engine_open(const struct config *config, int64_t until_ms, struct engine **engine_out)
 {
     struct engine *engine = calloc(1, sizeof *engine);
     if (!engine)
@@ -31,12 +31,13 @@ int engine_open(const struct config *config, struct engine **engine_out)
     engine->merge_cache = merge_cache_new(config->limits.merge_cache_bytes);
     engine->audit = audit_new();
     error = engine->merge_cache && engine->audit
-                ? snapshot_new(&engine->pool, config, NULL, &engine->snapshot)
+                ? snapshot_new(&engine->pool, config, NULL, until_ms, &engine->snapshot)
                 : ENOMEM;
     if (error != 0) {
         engine_close(engine);
         return error;
     }
+    engine->snapshot_number = engine->snapshot->number;
     *engine_out = engine;
     return 0;
 }
@@ -54,6 +55,7 @@ static void publish(struct engine *engine, struct snapshot *snapshot)
 {
     pthread_mutex_lock(&engine->lock);
     engine->snapshot = snapshot;
+    engine->snapshot_number = snapshot->number;
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -62,7 +64,7 @@ bool engine_reload(struct engine *engine, struct config *config, struct snapshot
 {
     struct snapshot *before = engine->snapshot; /* only this function changes it */
     struct snapshot *after;
-    int error = snapshot_new(&engine->pool, config, before, &after);
+    int error = snapshot_new(&engine->pool, config, before, INT64_MAX, &after);
     if (error != 0) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s", strerror(error));
         return false;
@@ -104,17 +106,18 @@ const struct config *engine_config(const struct engine *engine)
     return engine->snapshot->config;
 }
 
-void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out)
+struct engine_sources engine_count_sources(struct engine *engine)
 {
     struct snapshot *snapshot = engine_hold_snapshot(engine);
-    *count_out = snapshot->source_count;
-    *up_out = 0;
+    struct engine_sources sources = {.count = snapshot->source_count};
     for (uint32_t i = 0; i < snapshot->source_count; i++) {
         struct source_info info;
         snapshot_source_info(snapshot, i, &info);
-        *up_out += info.state == SOURCE_UP;
+        sources.up += info.state == SOURCE_UP;
+        sources.untried += info.state == SOURCE_OPENING;
     }
     snapshot_release(snapshot);
+    return sources;
 }
 
 void engine_log_state(struct engine *engine)

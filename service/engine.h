@@ -22,9 +22,10 @@ struct frame;
 struct snapshot;
 
 /* Open all sources of the configuration, which must outlive the engine, and wait until each has
- * been tried once. Sources that cannot be opened do not fail this: their calls do. Returns 0 or an
- * errno. */
-int engine_open(const struct config *config, struct engine **engine_out);
+ * been tried once, or it is until_ms on clock_now_ms()'s clock (INT64_MAX: for ever); calls to a
+ * source that has not been tried by then wait for that. Sources that cannot be opened do not fail
+ * this: their calls do. Returns 0 or an errno. */
+int engine_open(const struct config *config, int64_t until_ms, struct engine **engine_out);
 
 /* Go over to another configuration while calls run: each ends on the one that it began with.
  * Sources that both have with the same settings stay open; a source that takes the file of another
@@ -41,8 +42,12 @@ bool engine_end_reload(struct engine *engine, struct snapshot *old, unsigned wai
 /* The configuration in force, for the thread that reloads; engine_end_reload frees it. */
 const struct config *engine_config(const struct engine *engine);
 
-/* How many sources the configuration in force has, and how many of them answer. Any thread. */
-void engine_count_sources(struct engine *engine, size_t *count_out, size_t *up_out);
+/* How many sources the configuration in force has, how many of them answer, and how many have not
+ * been tried yet. Any thread. */
+struct engine_sources {
+    size_t count, up, untried;
+};
+struct engine_sources engine_count_sources(struct engine *engine);
 
 /* One line in the log for each source, and one for the engine: what is going on. Any thread. */
 void engine_log_state(struct engine *engine);

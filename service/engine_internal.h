@@ -7,6 +7,7 @@
 #include "engine.h"
 
 #include "arena.h"
+#include "paging.h"
 #include "snapshot.h"
 
 #include "pool/log.h"
@@ -16,8 +17,9 @@
 struct engine {
     struct pool pool;
     pthread_mutex_t lock;
-    struct snapshot *snapshot;   /* of now; under the lock */
-    struct config_limits limits; /* of the start: a reload does not change them */
+    struct snapshot *snapshot;        /* of now; under the lock */
+    _Atomic uint64_t snapshot_number; /* its number, for who has another one */
+    struct config_limits limits;      /* of the start: a reload does not change them */
     struct merge_cache *merge_cache;
     int64_t started_ms;
     engine_reload_fn reloader; /* NULL: there is nobody to ask */
@@ -47,6 +49,8 @@ struct call_run {
     struct answer answer; /* the response: of the job, or merged */
     uint8_t start[ANSWER_START_BYTES];
     struct gather *gather; /* of a call to several sources */
+    struct paging *paging; /* of a page of a list; NULL: the whole of it */
+    struct page_read page; /* of one to one source */
     Chatstore__V1__Result result;
     Chatstore__V1__Status result_status;
 };
@@ -60,6 +64,8 @@ struct frame {
     char client_name[CONFIG_CLIENT_NAME_BYTES_MAX + 1]; /* of a frame without its snapshot */
     bool is_own;                                        /* not a client's */
     bool is_unknown;                                    /* its token is nobody's */
+    _Atomic uint32_t *client_calls; /* of the snapshot: the client's calls in flight; NULL: those of
+                                       this frame are not counted */
     struct arena arena;
     struct call_run *runs;
     size_t run_count;
@@ -76,21 +82,36 @@ struct snapshot *engine_hold_snapshot(struct engine *engine);
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);
 
+/* So many calls, all that are left of this frame, are no longer counted as the client's. */
+void frame_leave_client(struct frame *frame, uint32_t count);
+
 /* A job of this run for one source, into `answer`. */
+struct job_calls {
+    void (*done)(struct job *job);
+    bool (*may_begin)(struct job *job);
+};
 void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
-                  void (*done)(struct job *job));
+                  struct job_calls calls);
 
 /* The text, cut at its first byte that is no UTF-8: one cut in the middle of a character would make
  * the whole reply unreadable. */
 char *valid_text(char *text);
 
-/* authorize.c: whose frame this is; false: nobody's, and why says so. */
-bool authorize_frame(struct frame *frame, char *token, struct status *why);
+/* authorize.c: whose frame this is; false: nobody's, and why says so. A token that is no text, and
+ * perhaps more bytes than can be seen here, is nobody's. */
+bool authorize_frame(struct frame *frame, char *token, bool is_text, struct status *why);
 
 /* Whether the frame's client may make the call, which has been decoded and routed; false: the run's
  * status says why not, and nothing of what the client may not see. */
 bool authorize_run(struct call_run *run);
 bool authorize_server_call(struct call_run *run);
+
+/* Whether the call may be done now, with regard to the audit log. */
+bool authorize_audited(struct call_run *run);
+
+/* The same again when its job for a source begins, which may have waited for long: by the
+ * configuration of now. */
+bool authorize_again(const struct call_run *run, uint32_t source, struct status *why);
 
 /* A run that ends, or a frame of so many calls that was refused, into the audit log if it belongs
  * there. */

@@ -31,6 +31,7 @@ static void run_init(struct call_run *run, struct frame *frame)
     run->call = NULL;
     run->request = NULL;
     run->gather = NULL;
+    run->paging = NULL;
     run->status.code = STATUS_OK;
     run->status.text[0] = '\0';
     run->route = (struct router_decision){0};
@@ -41,25 +42,46 @@ static void run_init(struct call_run *run, struct frame *frame)
     chatstore__v1__result__init(&run->result);
 }
 
+static void end_page(struct call_run *run)
+{
+    const struct answer *answer = &run->answer;
+    if (answer->row_count == 0)
+        return;
+    const struct answer_row *last = &answer->rows[answer->row_count - 1];
+    paging_end(run, answer->row_count, answer->more, "", answer->keys.data + last->page_at,
+               last->page_bytes);
+}
+
 static void job_done(struct job *job)
 {
     struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
     run->status = job->status;
+    if (run->paging && run->status.code == STATUS_OK)
+        end_page(run);
     run_finish(run);
 }
 
+static bool job_may_begin_now(struct job *job)
+{
+    struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
+    return authorize_again(run, run->route.first, &job->status);
+}
+
 void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
-                  void (*done)(struct job *job))
+                  struct job_calls calls)
 {
     job->call = run->call;
     job->sql = call_sql[run->call->id];
+    job->page = NULL;
     job->request = run->request;
     job->request_id = run->wire->request_id;
+    job->client = run->frame->client ? run->frame->client->name : NULL;
     job->payload = run->wire->payload.data;
     job->payload_bytes = run->wire->payload.len;
     job->deadline_ms = run->deadline_ms;
     job->answer = answer;
-    job->done = done;
+    job->done = calls.done;
+    job->may_begin = calls.may_begin;
     job->status.code = STATUS_OK;
     job->status.text[0] = '\0';
 }
@@ -71,6 +93,8 @@ static bool is_short(const struct call_run *run)
 {
     if (run->call->cost == CALL_COST_POINT)
         return true;
+    if (run->paging)
+        return false;
     bool is_idle = run->frame->engine->calls_in_flight <= IDLE_CALLS_MAX;
     int64_t limit = call_row_limit(run->call, run->request);
     return limit > 0 && limit <= (is_idle ? SHORT_ROWS_MAX_IDLE : SHORT_ROWS_MAX);
@@ -79,7 +103,12 @@ static bool is_short(const struct call_run *run)
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
-    run_init_job(run, &run->job, &run->answer, job_done);
+    run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
+    if (run->paging) {
+        paging_set_read(run, &run->page);
+        run->job.page = &run->page;
+        answer_set_page(&run->answer, run->paging->rows_max, paging_bytes_kept(run, 1));
+    }
     bool now = run->call->access == CALL_ACCESS_READ && is_short(run);
     if (now && snapshot_read_now(snapshot, run->route.first, &run->job, hold))
         job_done(&run->job);
@@ -116,7 +145,7 @@ static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
                    run->call->name, REQUEST_ID_BYTES_MAX);
         return false;
     }
-    return check_rules(run->call, run->request, &run->status);
+    return check_rules(run->call, run->request, &run->status) && paging_begin(run);
 }
 
 static void log_decision(const struct call_run *run, const struct router_query *query)
@@ -176,9 +205,9 @@ static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int
     if (!decode(run, wire)) {
         run_finish(run);
     } else if (run->call->scope == CALL_SCOPE_SERVER) {
-        if (!authorize_server_call(run) || admin_run(run))
+        if (!authorize_server_call(run) || !authorize_audited(run) || admin_run(run))
             run_finish(run);
-    } else if (!route(run)) {
+    } else if (!route(run) || !authorize_audited(run)) {
         run_finish(run);
     } else if (run->route.count == 1 && run->route.tier != ROUTER_TIER_MERGED) {
         run_one_source(run, hold);
@@ -245,6 +274,8 @@ void run_finish(struct call_run *run)
     struct frame *frame = run->frame;
     authorize_note(run);
     frame->engine->calls_in_flight--;
+    if (frame->client_calls)
+        --*frame->client_calls;
     if (--frame->unfinished == 0)
         frame_finish(frame);
 }
@@ -276,6 +307,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->done = done;
     frame->client = NULL;
     frame->client_name[0] = '\0';
+    frame->client_calls = NULL;
     frame->is_own = false;
     frame->is_unknown = false;
     frame->runs = NULL;
@@ -296,6 +328,7 @@ static void frame_clear(struct frame *frame)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;
     frame->client = NULL;
+    frame->client_calls = NULL;
     frame->client_name[0] = '\0';
     frame->is_unknown = false;
 }
@@ -356,7 +389,7 @@ static bool frame_prepare(struct frame *frame, size_t count)
 }
 
 static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *bytes, size_t count,
-                                            struct status *why)
+                                            bool *token_is_text_out, struct status *why)
 {
     const struct config_limits *limits = &frame->engine->limits;
     if (count > limits->frame_bytes) {
@@ -365,7 +398,7 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
                    limits->frame_bytes);
         return NULL;
     }
-    if (!check_bytes(&chatstore__v1__request__descriptor, bytes, count, "the frame", why))
+    if (!check_request(bytes, count, token_is_text_out, why))
         return NULL;
     Chatstore__V1__Request *request =
         chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
@@ -384,17 +417,61 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
     return NULL;
 }
 
-static bool admit(struct engine *engine, size_t count, struct status *why)
+void frame_leave_client(struct frame *frame, uint32_t count)
 {
-    uint32_t in_flight =
-        atomic_fetch_add(&engine->calls_in_flight, (uint32_t)count) + (uint32_t)count;
+    if (frame->client_calls)
+        *frame->client_calls -= count;
+    frame->client_calls = NULL;
+}
+
+/* A client's own limit, so that one that asks for too much does not take the place of the others.
+ * A reload counts anew. */
+static bool admit_client(struct frame *frame, uint32_t count, struct status *why)
+{
+    const struct config_client *client = frame->client;
+    if (!client || client->calls_in_flight_max == 0)
+        return true;
+    _Atomic uint32_t *calls = access_calls(frame->snapshot->access, client);
+    uint32_t in_flight = atomic_fetch_add(calls, count) + count;
+    if (in_flight <= client->calls_in_flight_max) {
+        frame->client_calls = calls;
+        return true;
+    }
+    *calls -= count;
+    status_set(why, STATUS_RESOURCE_EXHAUSTED,
+               "client %s has as many calls under way as it may (calls_in_flight_max = %u of its "
+               "[[service.clients]]; this frame brings %u); try again later",
+               client->name, client->calls_in_flight_max, count);
+    return false;
+}
+
+static bool admit_all(struct engine *engine, uint32_t count, struct status *why)
+{
+    uint32_t in_flight = atomic_fetch_add(&engine->calls_in_flight, count) + count;
     if (in_flight <= engine->limits.calls_in_flight_max)
         return true;
-    engine->calls_in_flight -= (uint32_t)count;
+    engine->calls_in_flight -= count;
     status_set(
         why, STATUS_RESOURCE_EXHAUSTED,
         "the server works on as many calls as it may (calls_in_flight_max = %u); try again later",
         engine->limits.calls_in_flight_max);
+    return false;
+}
+
+/* From here on the frame's calls count, each until its run_finish(). */
+static bool admit(struct frame *frame, size_t calls, struct status *why)
+{
+    uint32_t count = (uint32_t)calls;
+    if (!admit_client(frame, count, why))
+        return false;
+    if (admit_all(frame->engine, count, why)) {
+        if (frame_prepare(frame, calls))
+            return true;
+        frame->engine->calls_in_flight -= count;
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
+                   calls);
+    }
+    frame_leave_client(frame, count);
     return false;
 }
 
@@ -413,23 +490,17 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         frame_refuse(frame, &why);
         return;
     }
-    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
-    if (wire && !authorize_frame(frame, wire->token, &why)) {
+    bool token_is_text;
+    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &token_is_text, &why);
+    if (wire && !authorize_frame(frame, wire->token, token_is_text, &why)) {
         authorize_note_frame(frame, wire);
         wire = NULL;
     }
-    if (!wire || !admit(frame->engine, wire->n_calls, &why)) {
+    if (!wire || !admit(frame, wire->n_calls, &why)) {
         frame_refuse(frame, &why);
         return;
     }
     size_t count = wire->n_calls; /* the frame may be done, and run again, before the loop ends */
-    if (!frame_prepare(frame, count)) {
-        frame->engine->calls_in_flight -= (uint32_t)count;
-        status_set(&why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
-                   count);
-        frame_refuse(frame, &why);
-        return;
-    }
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
     struct source_hold hold = {0};

@@ -1,42 +1,46 @@
 /* A call over several sources: ask all of them at once, merge what they answer, name those that
  * failed. */
-#include "engine_internal.h"
+#include "gather.h"
 
 #include "merge_cache.h"
 
 #include "pool/clock.h"
-#include "router/merge.h"
 
 #include <stdlib.h>
 
-/* One source's part. */
-struct part {
-    struct gather *gather;
-    uint32_t number; /* of the source */
-    struct job job;
-    struct answer answer;
-};
+/* Whether the client has lost a right while its parts waited. Then it gets nothing: what is left
+ * would be an answer that it did not ask for. */
+static bool is_refused(struct gather *gather)
+{
+    for (size_t i = 0; i < gather->part_count; i++) {
+        const struct status *status = &gather->parts[i].job.status;
+        if (status->code != STATUS_UNAUTHENTICATED && status->code != STATUS_PERMISSION_DENIED)
+            continue;
+        gather->run->status = *status;
+        return true;
+    }
+    return false;
+}
 
-struct gather {
-    struct call_run *run;
-    size_t part_count;
-    _Atomic size_t unfinished;
-    Chatstore__V1__SourceFailure *failures;
-    Chatstore__V1__SourceFailure **failure_list;
-    char **merged_names;
-    uint64_t *versions; /* of the sources before they were asked; NULL: not all are known */
-    const struct merge_answer *cached;
-    struct part parts[];
-};
-
-static void gather_finish(struct gather *gather);
+static void end_asking(struct gather *gather)
+{
+    if (is_refused(gather))
+        run_finish(gather->run);
+    else
+        gather->answered(gather);
+}
 
 static void part_done(struct job *job)
 {
     struct part *part = (struct part *)((char *)job - offsetof(struct part, job));
-    struct gather *gather = part->gather;
-    if (--gather->unfinished == 0)
-        gather_finish(gather);
+    if (--part->gather->unfinished == 0)
+        end_asking(part->gather);
+}
+
+static bool part_may_begin(struct job *job)
+{
+    struct part *part = (struct part *)((char *)job - offsetof(struct part, job));
+    return authorize_again(part->gather->run, part->number, &job->status);
 }
 
 /* The sources of the route that the client may read. */
@@ -79,8 +83,9 @@ static struct gather *gather_new(struct call_run *run)
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
         part->gather = gather;
+        part->idle = false;
         answer_init(&part->answer, true, NULL, 0, run->frame->engine->limits.reply_bytes);
-        run_init_job(run, &part->job, &part->answer, part_done);
+        run_init_job(run, &part->job, &part->answer, (struct job_calls){part_done, part_may_begin});
     }
     return gather;
 }
@@ -92,6 +97,7 @@ void gather_free(struct gather *gather)
     for (size_t i = 0; i < gather->part_count; i++)
         answer_fini(&gather->parts[i].answer);
     merge_cache_release(gather->cached);
+    gather_pages_free(gather->pages);
 }
 
 /* ---- Answers that are still true ---- */
@@ -158,15 +164,20 @@ static void keep_answer(struct gather *gather)
 
 /* ---- Asking ---- */
 
-static void ask_sources(struct gather *gather)
+void gather_ask(struct gather *gather, void (*answered)(struct gather *gather))
 {
     struct call_run *run = gather->run;
     int64_t merge_deadline_ms = clock_now_ms() + run->frame->engine->limits.merge_ms;
+    gather->answered = answered;
     bool try_now = run->call->cost == CALL_COST_POINT;
     /* One more for this function: the parts must not end the gather before all have begun. */
     gather->unfinished = gather->part_count + 1;
     for (size_t i = 0; i < gather->part_count; i++) {
         struct part *part = &gather->parts[i];
+        if (part->idle) {
+            gather->unfinished--;
+            continue;
+        }
         if (part->job.deadline_ms > merge_deadline_ms)
             part->job.deadline_ms = merge_deadline_ms;
         if (try_now && snapshot_read_now(run->frame->snapshot, part->number, &part->job, NULL))
@@ -175,8 +186,10 @@ static void ask_sources(struct gather *gather)
             snapshot_submit(run->frame->snapshot, part->number, &part->job);
     }
     if (--gather->unfinished == 0)
-        gather_finish(gather);
+        end_asking(gather);
 }
+
+static void gather_finish(struct gather *gather);
 
 void gather_start(struct call_run *run)
 {
@@ -188,18 +201,20 @@ void gather_start(struct call_run *run)
         return;
     }
     run->gather = gather;
+    if (run->paging) {
+        gather_pages_start(gather);
+        return;
+    }
     look_at_versions(gather);
     if (answer_from_cache(gather))
         run_finish(run);
     else
-        ask_sources(gather);
+        gather_ask(gather, gather_finish);
 }
 
 /* ---- Merging ---- */
 
-/* Which sources failed and which took part, for the result; the first failure's status if all
- * failed. */
-static void note_sources(struct gather *gather)
+void gather_note_sources(struct gather *gather)
 {
     struct call_run *run = gather->run;
     const struct router *router = run->frame->snapshot->router;
@@ -310,7 +325,7 @@ static bool merge_parts(struct gather *gather)
 static void gather_finish(struct gather *gather)
 {
     struct call_run *run = gather->run;
-    note_sources(gather);
+    gather_note_sources(gather);
     if (run->status.code == STATUS_OK && !merge_parts(gather))
         status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
                    "%s: the merged answer is larger than the limit of %u bytes (reply_bytes)",

@@ -138,7 +138,7 @@ static void reopen_leaving(const struct handover *handover)
             struct timespec pause = {.tv_nsec = MEMORY_RETRY_MS * 1000000L};
             nanosleep(&pause, NULL);
         }
-        source_wait_opened(source);
+        source_wait_opened(source, INT64_MAX);
         before->sources[i]->source = source;
     }
     /* What is known of the old sources' data versions says nothing of the new ones'. */
@@ -163,7 +163,7 @@ static bool open_gates(const struct handover *handover, struct status *why)
         struct source_info info;
         if (!handover->opened[j])
             continue;
-        source_wait_opened(handover->opened[j]);
+        source_wait_opened(handover->opened[j], INT64_MAX);
         source_get_info(handover->opened[j], &info);
         if (info.state == SOURCE_UP)
             continue;

@@ -1,8 +1,9 @@
 #include "listener.h"
 
+#include "bad_tokens.h"
 #include "half_open.h"
 #include "listener_addresses.h"
-#include "network_threads.h"
+#include "listener_threads.h"
 #include "pipes.h"
 
 #include "pool/clock.h"
@@ -46,6 +47,7 @@ struct listener {
     nng_duration reply_send_ms;
     struct addresses *addresses;
     struct pipes *pipes;
+    struct bad_tokens *bad_tokens;
     struct half_open *half_open; /* NULL: nothing of the network is listened on */
     int64_t idle_ms;
     nng_aio *look_aio;
@@ -86,6 +88,28 @@ static void give_frame(struct listener *listener, struct frame *frame)
 
 /* ---- Who is at the other end ---- */
 
+/* nng's form of an address as everybody's; AF_UNSPEC: it is none of the internet. */
+static struct sockaddr_storage plain_address(nng_pipe pipe, bool *is_network_out)
+{
+    nng_sockaddr address;
+    struct sockaddr_storage plain = {.ss_family = AF_UNSPEC};
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
+        address.s_family = NNG_AF_UNSPEC;
+    *is_network_out = address.s_family != NNG_AF_IPC && address.s_family != NNG_AF_INPROC;
+    if (address.s_family == NNG_AF_INET) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&plain;
+        in->sin_family = AF_INET;
+        in->sin_port = address.s_in.sa_port;
+        in->sin_addr.s_addr = address.s_in.sa_addr;
+    } else if (address.s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&plain;
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = address.s_in6.sa_port;
+        memcpy(&in6->sin6_addr, address.s_in6.sa_addr, sizeof in6->sin6_addr);
+    }
+    return plain;
+}
+
 static int pipe_of(const struct exchange *exchange)
 {
     return nng_pipe_id(nng_msg_get_pipe(exchange->request));
@@ -93,16 +117,16 @@ static int pipe_of(const struct exchange *exchange)
 
 static bool name_address(nng_pipe pipe, char *text, size_t bytes)
 {
-    nng_sockaddr address;
+    bool is_network;
+    struct sockaddr_storage address = plain_address(pipe, &is_network);
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
     char host[INET6_ADDRSTRLEN] = "";
-    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
-        return false;
-    if (address.s_family == NNG_AF_INET &&
-        inet_ntop(AF_INET, &address.s_in.sa_addr, host, sizeof host))
-        snprintf(text, bytes, "%s:%u", host, ntohs(address.s_in.sa_port));
-    else if (address.s_family == NNG_AF_INET6 &&
-             inet_ntop(AF_INET6, address.s_in6.sa_addr, host, sizeof host))
-        snprintf(text, bytes, "[%s]:%u", host, ntohs(address.s_in6.sa_port));
+    if (address.ss_family == AF_INET && inet_ntop(AF_INET, &in->sin_addr, host, sizeof host))
+        snprintf(text, bytes, "%s:%u", host, ntohs(in->sin_port));
+    else if (address.ss_family == AF_INET6 &&
+             inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host))
+        snprintf(text, bytes, "[%s]:%u", host, ntohs(in6->sin6_port));
     return host[0] != '\0';
 }
 
@@ -143,6 +167,28 @@ static void exchange_receive(struct exchange *exchange)
         nng_aio_cancel(exchange->aio);
 }
 
+/* The request's token is nobody's. A peer that is gone by now is not counted: it will not learn
+ * what its token was worth either. */
+static void note_unknown(const struct exchange *exchange)
+{
+    static struct log_limit limit = {.burst = 1};
+    struct listener *listener = exchange->listener;
+    nng_pipe pipe = nng_msg_get_pipe(exchange->request);
+    bool is_network, reached;
+    struct sockaddr_storage address = plain_address(pipe, &is_network);
+    bool over = bad_tokens_note(listener->bad_tokens, bad_tokens_address(&address), clock_now_ms(),
+                                &reached);
+    pipes_note_unknown(listener->pipes, pipe_of(exchange), over ? UNKNOWN_TOKENS_MAX : 1);
+    if (!reached)
+        return;
+    char peer[128];
+    name_peer((void *)exchange, peer, sizeof peer);
+    log_limited(&limit, LOG_WARN,
+                "%s: too many tokens that nobody has came from this address within a minute "
+                "(bad_tokens_per_minute_max): its new connections are closed for a minute",
+                peer);
+}
+
 /* The one place where replies leave. */
 static void exchange_done(struct frame *frame, void *arg)
 {
@@ -151,7 +197,7 @@ static void exchange_done(struct frame *frame, void *arg)
     nng_msg *reply;
     exchange->frame = frame;
     if (frame_is_unknown(frame)) /* before the peer can know */
-        pipes_note_unknown(listener->pipes, pipe_of(exchange));
+        note_unknown(exchange);
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
@@ -180,7 +226,6 @@ static void exchange_refuse(struct exchange *exchange)
     nng_pipe_close(nng_msg_get_pipe(exchange->request));
     nng_msg_free(exchange->request);
     exchange->request = NULL;
-    listener_leave(exchange->listener);
     exchange_receive(exchange);
 }
 
@@ -206,6 +251,7 @@ static void exchange_received(struct exchange *exchange)
         return;
     }
     log_line(LOG_ERROR, "no memory for a request: the connection is closed");
+    listener_leave(listener); /* take_frame() counted it */
     exchange_refuse(exchange);
 }
 
@@ -249,37 +295,20 @@ static void exchange_cb(void *arg)
 
 /* ---- Connections ---- */
 
-/* As half_open_peer(), of nng's form of an address; 0: it is none of the internet. */
-static uint64_t peer_number(const nng_sockaddr *address)
-{
-    struct sockaddr_storage plain = {.ss_family = AF_UNSPEC};
-    if (address->s_family == NNG_AF_INET) {
-        struct sockaddr_in *in = (struct sockaddr_in *)&plain;
-        in->sin_family = AF_INET;
-        in->sin_port = address->s_in.sa_port;
-        in->sin_addr.s_addr = address->s_in.sa_addr;
-    } else if (address->s_family == NNG_AF_INET6) {
-        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&plain;
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = address->s_in6.sa_port;
-        memcpy(&in6->sin6_addr, address->s_in6.sa_addr, sizeof in6->sin6_addr);
-    } else {
-        return 0;
-    }
-    return half_open_peer(&plain);
-}
-
 static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     static struct log_limit limit = {.burst = 1};
     struct listener *listener = arg;
-    nng_sockaddr address;
+    bool is_network;
+    struct sockaddr_storage address = plain_address(pipe, &is_network);
+    int64_t now_ms = clock_now_ms();
     (void)event;
-    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
-        address.s_family = NNG_AF_UNSPEC;
-    bool is_network = address.s_family != NNG_AF_IPC && address.s_family != NNG_AF_INPROC;
-    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer_number(&address),
-                  clock_now_ms()))
+    if (bad_tokens_refuses(listener->bad_tokens, bad_tokens_address(&address), now_ms)) {
+        nng_pipe_close(pipe);
+        return;
+    }
+    uint64_t peer = address.ss_family != AF_UNSPEC ? half_open_peer(&address) : 0;
+    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer, now_ms))
         return;
     log_limited(&limit, LOG_WARN, "a connection is closed at once: there are %zu (connections_max)",
                 pipes_count(listener->pipes));
@@ -319,7 +348,9 @@ static int watch_pipes(struct listener *listener, const struct config_limits *li
 {
     listener->idle_ms = limits->idle_ms;
     listener->pipes = pipes_new(limits->connections_max);
-    if (!listener->pipes || nng_aio_alloc(&listener->look_aio, look_for_silent, listener) != 0 ||
+    listener->bad_tokens = bad_tokens_new(limits->bad_tokens_per_minute_max);
+    if (!listener->pipes || !listener->bad_tokens ||
+        nng_aio_alloc(&listener->look_aio, look_for_silent, listener) != 0 ||
         nng_pipe_notify(listener->socket, NNG_PIPE_EV_ADD_PRE, pipe_added, listener) != 0 ||
         nng_pipe_notify(listener->socket, NNG_PIPE_EV_REM_POST, pipe_removed, listener) != 0)
         return ENOMEM;
@@ -329,11 +360,10 @@ static int watch_pipes(struct listener *listener, const struct config_limits *li
 
 /* ---- Its life ---- */
 
+/* More of them, up to count in all. */
 static int start_exchanges(struct listener *listener, size_t count)
 {
-    listener->exchanges = calloc(count, sizeof *listener->exchanges);
-    if (!listener->exchanges)
-        return ENOMEM;
+    size_t first = listener->exchange_count;
     for (; listener->exchange_count < count; listener->exchange_count++) {
         struct exchange *exchange = &listener->exchanges[listener->exchange_count];
         exchange->listener = listener;
@@ -344,8 +374,10 @@ static int start_exchanges(struct listener *listener, size_t count)
             return ENOMEM;
         }
     }
-    listener->busy = count;
-    for (size_t i = 0; i < count; i++)
+    pthread_mutex_lock(&listener->lock);
+    listener->busy += count - first;
+    pthread_mutex_unlock(&listener->lock);
+    for (size_t i = first; i < count; i++)
         exchange_receive(&listener->exchanges[i]);
     return 0;
 }
@@ -357,6 +389,25 @@ static int watch_handshakes(struct listener *listener, const struct config_limit
     return count == 0 ? 0
                       : half_open_start(listener->pipes, ports, count, limits->handshake_ms,
                                         &listener->half_open);
+}
+
+/* All that needs the socket. The first clients need not wait until there is room for the last. */
+static int serve(struct listener *listener, const char *const *urls, size_t url_count,
+                 const struct config *config, char *error, size_t error_bytes)
+{
+    const struct config_limits *limits = &config->limits;
+    size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
+    count = count < EXCHANGES_MAX ? count : EXCHANGES_MAX;
+    listener->exchanges = calloc(count, sizeof *listener->exchanges);
+    int failure = listener->exchanges ? watch_pipes(listener, limits) : ENOMEM;
+    if (failure == 0)
+        failure = start_exchanges(listener, EXTRA_EXCHANGES);
+    if (failure == 0)
+        failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
+                                   &listener->addresses, error, error_bytes);
+    if (failure == 0)
+        failure = watch_handshakes(listener, limits);
+    return failure == 0 ? start_exchanges(listener, count) : failure;
 }
 
 int listener_start(struct engine *engine, const char *const *urls, size_t url_count,
@@ -372,24 +423,16 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
     listener->reply_send_ms = (nng_duration)limits->reply_send_ms;
     pthread_mutex_init(&listener->lock, NULL);
     pthread_cond_init(&listener->idle, NULL);
-    struct network_threads threads;
-    network_threads_begin(&threads, limits->network_cpus_max);
+    struct listener_threads threads;
+    listener_threads_begin(&threads, limits->network_cpus_max);
     int failure = nng_rep0_open(&listener->socket) == 0 ? 0 : ENOMEM;
-    network_threads_end(&threads);
+    listener_threads_end(&threads);
     if (failure == 0) {
         /* Before any listener exists, who inherits it: a frame that says it is endless would abort
          * the process. */
         nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes);
-        size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
-        failure = watch_pipes(listener, limits);
-        if (failure == 0)
-            failure = start_exchanges(listener, count < EXCHANGES_MAX ? count : EXCHANGES_MAX);
         engine_set_peer_namer(engine, name_peer);
-        if (failure == 0)
-            failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
-                                       &listener->addresses, error, error_bytes);
-        if (failure == 0)
-            failure = watch_handshakes(listener, limits);
+        failure = serve(listener, urls, url_count, config, error, error_bytes);
     }
     if (failure != 0) {
         listener_stop(listener, 0);
@@ -442,6 +485,7 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
         frame_free(listener->spare[i]);
     addresses_free(listener->addresses);
     pipes_free(listener->pipes);
+    bad_tokens_free(listener->bad_tokens);
     pthread_cond_destroy(&listener->idle);
     pthread_mutex_destroy(&listener->lock);
     free(listener->exchanges);

@@ -93,16 +93,27 @@ static void say_address(uint16_t port, const char *url, char *text, size_t bytes
         snprintf(text, bytes, "%s", url);
 }
 
+/* By itself nng takes a megabyte in one frame of WebSocket, and more only in several; most
+ * libraries send a message as one. */
+static int allow_long_frames(nng_socket socket, nng_listener nng)
+{
+    size_t bytes = 0;
+    int failure = nng_socket_get_size(socket, NNG_OPT_RECVMAXSZ, &bytes);
+    return failure != 0 ? failure : nng_listener_set_size(nng, NNG_OPT_WS_RECVMAXFRAME, bytes);
+}
+
 static int start_nng(const struct addresses *addresses, const char *url, nng_listener *nng)
 {
     int failure = nng_listener_create(nng, addresses->socket, url);
     if (failure != 0)
         return failure;
-    if (config_listen_is_tls(url))
+    if (config_listen_is_websocket(url))
+        failure = allow_long_frames(addresses->socket, *nng);
+    if (failure == 0 && config_listen_is_tls(url))
         failure =
             nng_listener_set_ptr(*nng, NNG_OPT_TLS_CONFIG, listener_tls_config(addresses->tls));
     mode_t mask = 0;
-    if (is_ipc(url)) {
+    if (failure == 0 && is_ipc(url)) {
         failure = nng_listener_set_int(*nng, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
         mask = umask(0777 & ~SOCKET_MODE);
     }

@@ -112,9 +112,9 @@ void pipes_end(struct pipes *pipes, int id, int64_t now_ms)
     note(pipes, id, -1, 0, now_ms);
 }
 
-void pipes_note_unknown(struct pipes *pipes, int id)
+void pipes_note_unknown(struct pipes *pipes, int id, unsigned count)
 {
-    note(pipes, id, 0, 1, 0);
+    note(pipes, id, 0, count, 0);
 }
 
 size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count)

@@ -23,8 +23,8 @@ void pipes_remove(struct pipes *pipes, int id);
 unsigned pipes_begin(struct pipes *pipes, int id, int64_t now_ms);
 void pipes_end(struct pipes *pipes, int id, int64_t now_ms);
 
-/* One more token that is nobody's came from it. */
-void pipes_note_unknown(struct pipes *pipes, int id);
+/* So many more tokens that are nobody's came from it. */
+void pipes_note_unknown(struct pipes *pipes, int id, unsigned count);
 
 /* Of the network's, up to id_count that have sent nothing since then and wait for no answer. */
 size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count);

@@ -143,9 +143,8 @@ static void log_diff(const struct config_diff *diff, bool done)
 
 static void tell_supervisor(struct engine *engine, bool reloaded)
 {
-    size_t count, up;
-    engine_count_sources(engine, &count, &up);
-    notify_send("READY=1\nSTATUS=%zu of %zu sources up%s", up, count,
+    struct engine_sources sources = engine_count_sources(engine);
+    notify_send("READY=1\nSTATUS=%zu of %zu sources up%s", sources.up, sources.count,
                 reloaded ? "" : "; the last reload failed, the configuration before it is served");
 }
 

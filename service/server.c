@@ -7,6 +7,7 @@
 #include "reload.h"
 #include "watchdog.h"
 
+#include "pool/clock.h"
 #include "pool/log.h"
 #include "pool/sqlite.h"
 
@@ -15,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
@@ -22,6 +24,7 @@
 
 enum {
     URLS_MAX = 128,
+    OPEN_WAIT_MS = 15,    /* for sources to be opened before the first call may come */
     DRAIN_MS = 5000,      /* for the calls that are under way when the server is told to stop */
     STOP_S_MAX = 20,      /* for all of the end: the drain, then closing with a checkpoint */
     SIGNAL_END = SIGUSR2, /* among ourselves: the signal thread is not needed any more */
@@ -97,6 +100,14 @@ static void raise_file_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/* Neither a core dump nor another process of the same user gets at what tokens and keys are in
+ * memory. Root still does. */
+static void hide_memory(const struct config *config)
+{
+    if (config->client_count > 0 || config->tls.key)
+        prctl(PR_SET_DUMPABLE, 0);
 }
 
 /* ---- Signals ---- */
@@ -244,6 +255,7 @@ static bool start_audit(struct engine *engine, const struct config *config)
 static bool prepare_reload(void *arg, const struct config *config, struct status *why)
 {
     struct server *server = arg;
+    hide_memory(config);
     server->next_tls = NULL;
     server->next_audit = -1;
     if (config->audit_path) {
@@ -280,7 +292,7 @@ static int start(struct server *server, const struct server_setup *setup)
 {
     char reason[512];
     const struct config *config = setup->config;
-    int error = engine_open(config, &server->engine);
+    int error = engine_open(config, clock_now_ms() + OPEN_WAIT_MS, &server->engine);
     if (error == 0)
         error =
             reload_start(server->engine, setup->reload_path, setup->why_no_reload, &server->reload);
@@ -303,14 +315,28 @@ static int start(struct server *server, const struct server_setup *setup)
     return EX_OK;
 }
 
+/* Calls are answered meanwhile, and the server may be told to stop. */
+static struct engine_sources wait_for_sources(struct server *server)
+{
+    struct engine_sources sources;
+    bool stopping = false;
+    while ((sources = engine_count_sources(server->engine)).untried > 0 && !stopping) {
+        struct timespec pause = {.tv_nsec = OPEN_WAIT_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&server->lock);
+        stopping = server->stopping;
+        pthread_mutex_unlock(&server->lock);
+    }
+    return sources;
+}
+
 static void serve_until_told(struct server *server)
 {
-    size_t count, up;
-    engine_count_sources(server->engine, &count, &up);
+    struct engine_sources sources = wait_for_sources(server);
     pthread_mutex_lock(&server->lock);
     if (!server->stopping)
-        notify_send("READY=1\nSTATUS=%zu of %zu sources up", up, count);
-    log_line(LOG_INFO, "ready: %zu of %zu sources up", up, count);
+        notify_send("READY=1\nSTATUS=%zu of %zu sources up", sources.up, sources.count);
+    log_line(LOG_INFO, "ready: %zu of %zu sources up", sources.up, sources.count);
     server->ready = true;
     server->listening = true;
     if (server->asked)
@@ -351,6 +377,7 @@ int server_run(const struct server_setup *setup)
         return EX_USAGE;
     notify_log_to_journal();
     raise_file_limit();
+    hide_memory(setup->config);
     sqlite_configure_process();
     pthread_mutex_init(&server.lock, NULL);
     pthread_cond_init(&server.told, NULL);

@@ -116,7 +116,8 @@ static struct shared_source *share_or_open(struct pool *pool, const struct confi
     return shared;
 }
 
-static int open_sources(struct pool *pool, struct snapshot *snapshot, const struct snapshot *before)
+static int open_sources(struct pool *pool, struct snapshot *snapshot, const struct snapshot *before,
+                        int64_t until_ms)
 {
     const struct config *config = snapshot->config;
     snapshot->sources = calloc(config->source_count, sizeof(struct shared_source *));
@@ -131,7 +132,7 @@ static int open_sources(struct pool *pool, struct snapshot *snapshot, const stru
     }
     for (size_t i = 0; i < snapshot->source_count; i++) {
         if (snapshot->sources[i]->source)
-            source_wait_opened(snapshot->sources[i]->source);
+            source_wait_opened(snapshot->sources[i]->source, until_ms);
     }
     return 0;
 }
@@ -143,7 +144,7 @@ uint64_t snapshot_next_number(void)
 }
 
 int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
-                 struct snapshot **snapshot_out)
+                 int64_t until_ms, struct snapshot **snapshot_out)
 {
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (!snapshot)
@@ -157,7 +158,7 @@ int snapshot_new(struct pool *pool, const struct config *config, const struct sn
     if (error == 0)
         error = access_new(config, &snapshot->access);
     if (error == 0)
-        error = open_sources(pool, snapshot, before);
+        error = open_sources(pool, snapshot, before, until_ms);
     if (error != 0) {
         snapshot_retire(snapshot);
         return error;

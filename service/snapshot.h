@@ -42,10 +42,10 @@ struct snapshot {
 };
 
 /* Make one, held once, opening the sources that `before` (may be NULL) does not have yet and
- * waiting until each has been tried; those whose files `before` still writes are left closed, as
- * gates. Returns 0 or an errno. */
+ * waiting until each has been tried, or until_ms (INT64_MAX: for ever); those whose files `before`
+ * still writes are left closed, as gates. Returns 0 or an errno. */
 int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
-                 struct snapshot **snapshot_out);
+                 int64_t until_ms, struct snapshot **snapshot_out);
 
 /* Whether every source that `before` does not share, gates aside, is up, and none of these has a
  * file that is still open as a source that stays; else why not. */

@@ -160,7 +160,7 @@ static void save(struct slot *slot, void *arg)
     strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &parts);
     strftime(day, sizeof day, "%Y-%m-%d 00:00:00", &parts);
     put_ids(slot, client->options, chat, user);
-    snprintf(id, sizeof id, "%lx-%" PRIx64, (unsigned long)now, slot_random(slot));
+    name_new_message(id, sizeof id);
     const char *text = "What the weather is like in the mountains, and whether the road is open.";
     struct connection *connection = begin(slot, client);
     send_statement(connection, "message", 5, (const char *const[]){chat, id, date, user, text});

@@ -14,6 +14,7 @@ SELECT :default_value AS value
 WHERE NOT EXISTS (SELECT 1 FROM settings WHERE key = :key);
 
 -- name: GetSettings
+-- By rowid too: a key may be NULL, and that several times.
 SELECT key, value
 FROM settings
-ORDER BY key;
+ORDER BY key, rowid;

@@ -52,7 +52,7 @@ enum chatstore_status client_explain_timeout(const struct chatstore_client *clie
         snprintf(error, error_bytes,
                  "not sent within %u ms, as there is no connection to %s; is chatstored running, "
                  "and listening there?%s",
-                 (unsigned)call->timeout_ms, client->url, transport_tls_hint(client->url));
+                 (unsigned)call->timeout_ms, client->url, transport_hint(client->url));
         return CHATSTORE_UNAVAILABLE;
     }
     snprintf(error, error_bytes,

@@ -69,8 +69,9 @@ CHATSTORE_API void chatstore_transport_register(const char *scheme,
 const struct chatstore_transport_ops *transport_find(const char *url, char *error,
                                                      size_t error_bytes);
 
-/* What else may be wrong when there is no connection to the URL: about certificates, or empty. */
-const char *transport_tls_hint(const char *url);
+/* What else may be wrong when there is no connection to the URL: about certificates and names, or
+ * empty. */
+const char *transport_hint(const char *url);
 
 extern const struct chatstore_transport_ops transport_nng;
 

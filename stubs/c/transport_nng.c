@@ -85,7 +85,7 @@ static enum chatstore_status explain_send(const struct nng_slot *slot, int error
     else if (atomic_load(&transport->pipe_count) == 0)
         snprintf(text, TEXT_BYTES,
                  "there is no connection to %s; is chatstored running, and listening there?%s",
-                 transport->url, transport_tls_hint(transport->url));
+                 transport->url, transport_hint(transport->url));
     else
         snprintf(text, TEXT_BYTES, "the server at %s takes no requests in; is it overloaded?",
                  transport->url);

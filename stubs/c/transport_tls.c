@@ -17,12 +17,19 @@ bool transport_tls_is_used(const char *url)
     return strncmp(url, "tls+", 4) == 0 || strncmp(url, "wss:", 4) == 0;
 }
 
-const char *transport_tls_hint(const char *url)
+const char *transport_hint(const char *url)
 {
-    return transport_tls_is_used(url)
-               ? " If so: its certificate must be signed by the CA that was given, be for this "
-                 "host and not have expired, and it may want a certificate of ours"
-               : "";
+    if (strncmp(url, "ws:", 3) == 0)
+        return " If so: its own URL must name the host as this one does, or be for every address";
+    if (!transport_tls_is_used(url))
+        return "";
+    return strncmp(url, "wss:", 4) == 0
+               ? " If so: its own URL must name the host as this one does, or be for every "
+                 "address; "
+                 "its certificate must be signed by the CA that was given, be for this host and "
+                 "not have expired, and it may want a certificate of ours"
+               : " If so: its certificate must be signed by the CA that was given, be for this "
+                 "host and not have expired, and it may want a certificate of ours";
 }
 
 /* The file as text, to be freed; NULL: error says why. */

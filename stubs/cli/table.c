@@ -219,5 +219,8 @@ void cli_print_table(FILE *to, const ProtobufCMessageDescriptor *type, const cha
         print_members(to, first->descriptor, value);
     else
         print_members(to, type, object);
+    const char *token = json_string_value(member(object, "next_page_token"));
+    if (token != NULL && token[0] != '\0')
+        fprintf(to, "(more: page_token=%s)\n", token);
     json_decref(object);
 }

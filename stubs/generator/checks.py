@@ -1,6 +1,7 @@
 """What must hold for the contract, beyond what protoc checks."""
 
 from model import FieldProto, INTEGER_TYPES
+from pages import is_list
 
 
 def check_contract(contract, problems):
@@ -13,6 +14,7 @@ def check_contract(contract, problems):
         if _check_declared(call, problems):
             _check_request(call, problems)
             _check_response(call, problems)
+            _check_pages(call, problems)
             _check_merge(call, problems)
             _check_each(call, problems)
     for message in contract.messages.values():
@@ -52,6 +54,19 @@ def _check_response(call, problems):
     if not _is_plain(first, FieldProto.TYPE_INT64) or (first.name, first.proto.number) != ("changed_rows", 1):
         problems.add(call.response.place,
                      f"{call.response.name} needs int64 changed_rows = 1: {call.name} writes")
+
+
+def _check_pages(call, problems):
+    """Every list comes in pages, and nothing else does."""
+    for message, name, wanted in ((call.request, "page_size", FieldProto.TYPE_UINT32),
+                                  (call.request, "page_token", FieldProto.TYPE_STRING),
+                                  (call.response, "next_page_token", FieldProto.TYPE_STRING)):
+        field = message.find(name)
+        if not is_list(call) and field is not None:
+            problems.add(field.place, f"{message.name} has a {name}, but {call.name} is no list of its sources' rows")
+        elif is_list(call) and not _is_plain(field, wanted):
+            kind = "uint32" if wanted == FieldProto.TYPE_UINT32 else "string"
+            problems.add(message.place, f"{message.name} needs a {kind} {name}: {call.name} is a list")
 
 
 def _check_merge(call, problems):

@@ -138,6 +138,9 @@ def _call_row(call):
         "chat_id": _field_pointer(call.request, call.request.find("chat_id")),
         "data_source": _field_pointer(call.request, call.request.find("data_source")),
         "limit": _field_pointer(call.request, call.request.find("limit")),
+        "page_size": _field_pointer(call.request, call.request.find("page_size")),
+        "page_token": _field_pointer(call.request, call.request.find("page_token")),
+        "next_page_token": _field_pointer(call.response, call.response.find("next_page_token")),
     }
     return "    {\n" + "".join(f"        .{name} = {value},\n" for name, value in values.items()) + "    },\n"
 
@@ -239,17 +242,29 @@ def sql_blocks(contract, blocks):
         if call.name not in blocks:
             entries.append(f"    [{call_id(call)}] = NULL,\n")
             continue
-        lines = blocks[call.name].text.split("\n")
-        literal = "\n".join("        " + c_string(line + "\n") for line in lines[:-1] + [lines[-1]])
-        entries.append(f"    [{call_id(call)}] =\n{literal},\n")
+        entries.append(f"    [{call_id(call)}] =\n{_sql_literal(blocks[call.name].text)},\n")
+    pages = [(call, blocks[call.name].page) for call in contract.calls
+             if call.name in blocks and blocks[call.name].page]
+    page_rows = "".join(f"    [{call_id(call)}] =\n        {{\n{_sql_literal(page.sql)},\n"
+                        f"            {c_string(page.directions)},\n        }},\n" for call, page in pages)
     return (BANNER + '#include "sql_blocks.h"\n\n#include <stddef.h>\n\n'
-            "const char *const call_sql[CALL_COUNT] = {\n" + "".join(entries) + "};\n")
+            "const char *const call_sql[CALL_COUNT] = {\n" + "".join(entries) + "};\n\n"
+            "const struct call_page_sql call_page_sql[CALL_COUNT] = {\n" + page_rows + "};\n")
+
+
+def _sql_literal(text):
+    return "\n".join("        " + c_string(line + "\n") for line in text.split("\n"))
 
 
 def sql_blocks_header():
     return (BANNER + '#ifndef CHATSTORE_SQL_BLOCKS_H\n#define CHATSTORE_SQL_BLOCKS_H\n\n#include "call_ids.h"\n\n'
             "/* The SQL of each call, by id; NULL for calls of the server itself. */\n"
-            "extern const char *const call_sql[CALL_COUNT];\n\n#endif\n")
+            "extern const char *const call_sql[CALL_COUNT];\n\n"
+            "/* What pages of a list are read by: its rows, unordered, with what orders them behind their own\n"
+            " * columns, as \"page 1\" and so on; and a letter for each of these: a(scending), d(escending).\n"
+            " * NULL for calls that are no lists. */\n"
+            "struct call_page_sql {\n    const char *sql, *directions;\n};\n"
+            "extern const struct call_page_sql call_page_sql[CALL_COUNT];\n\n#endif\n")
 
 
 def descriptor_bytes(data):

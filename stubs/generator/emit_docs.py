@@ -20,6 +20,8 @@ How messages travel is in `envelope.proto`; every method is named `/{PACKAGE}.Se
 A *point* call reads a few rows by key, and stubs may join several into one frame; a *scan* may read many rows.
 "Presence" tells how an absent field differs from zero: `optional` fields and messages can be absent; of all others
 zero, empty and absent are the same.
+A list (a call with a `page_size`) answers all its rows, or a page of them:
+[clients.md](clients.md#pages) says what holds from page to page.
 
 """
 

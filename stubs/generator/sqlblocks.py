@@ -9,6 +9,8 @@
 import re
 from dataclasses import dataclass
 
+from pages import is_list, page_of
+
 HEAD = re.compile(r"--\s*(name|fragment):\s*(\S+)\s*$")
 TOKEN = re.compile(r"""
     (?P<string>'(?:[^']|'')*'|"(?:[^"]|"")*")
@@ -23,6 +25,7 @@ class Block:
     call: object
     place: tuple
     text: str
+    page: object = None  # the Page of a list
 
 
 def read_blocks(paths, contract, problems):
@@ -44,7 +47,8 @@ def read_blocks(paths, contract, problems):
                 first = ":".join(map(str, blocks[name].place))
                 problems.add(place, f"{name} has a second block; the first is at {first}")
             else:
-                blocks[name] = Block(calls[name], place, _check_body(calls[name], place, body, fragments, problems))
+                text = _check_body(calls[name], place, body, fragments, problems)
+                blocks[name] = Block(calls[name], place, text, _page(calls[name], place, text, problems))
     _check_complete(calls, blocks, problems)
     return blocks
 
@@ -81,6 +85,14 @@ def _check_body(call, place, body, fragments, problems):
     if not text:
         problems.add(place, f"the block of {call.name} is empty")
     return text
+
+
+def _page(call, place, text, problems):
+    page = page_of(call, text) if is_list(call) else None
+    if isinstance(page, str):
+        problems.add(place, f"{call.name}: {page}")
+        return None
+    return page
 
 
 def _element(call):

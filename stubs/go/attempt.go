@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -13,24 +12,18 @@ import (
 	pb "chatstore.example/go/chatstorev1"
 )
 
-const (
-	backoffMin       = 50 * time.Millisecond
-	backoffMax       = 2 * time.Second
-	answeredTriesMax = 4
-	unknownOutcome   = "; whether it was carried out is not known"
-)
+const unknownOutcome = "; whether it was carried out is not known"
 
 // attempt is one call from its request to its response, over as many tries as its time allows.
 //
-// A try that lost the server is repeated until the deadline; one that the server itself answered
-// with UNAVAILABLE (a source is down) a few times. Reads may be repeated without harm; writes carry
-// a request id, the same in every try, by which the server does them once.
+// A try that lost the server or was answered UNAVAILABLE is repeated as retry says. Reads may be
+// repeated without harm; writes carry a request id, the same in every try, by which the server does
+// them once.
 type attempt struct {
 	method    *method
 	request   *pb.Request
 	settings  callSettings
-	failures  int
-	answered  int
+	retry     retry
 	isUnknown bool
 }
 
@@ -83,7 +76,7 @@ func (a *attempt) read(frame []byte, response proto.Message) error {
 			Source:        result.Source,
 			MergedSources: result.MergedSources,
 			FailedSources: result.FailedSources,
-			Attempts:      a.failures + 1,
+			Attempts:      a.retry.count + 1,
 		}
 	}
 	if code := result.GetStatus().GetCode(); code != 0 {
@@ -104,18 +97,18 @@ func (a *attempt) read(frame []byte, response proto.Message) error {
 // failed waits for the next try; its error is the call's, if there is none.
 func (a *attempt) failed(ctx context.Context, err error) error {
 	var broken *lost
-	switch {
-	case errors.As(err, &broken):
-		a.isUnknown = true
-	case CodeOf(err) == Unavailable:
-		a.answered++
-	default:
-		return err
+	var failure *Error
+	reason := retryLost
+	if !errors.As(err, &broken) {
+		if !errors.As(err, &failure) || failure.Code != Unavailable || failure.cause != nil {
+			return err
+		}
+		reason = failure.retryReason()
 	}
-	delay := backoff(a.failures)
-	a.failures++
+	a.isUnknown = a.isUnknown || broken != nil
 	deadline, _ := ctx.Deadline()
-	if a.answered >= answeredTriesMax || delay >= time.Until(deadline) {
+	delay, ok := a.retry.delay(reason, time.Now(), deadline)
+	if !ok {
 		return a.last(err, broken)
 	}
 	select {
@@ -156,10 +149,4 @@ func (a *attempt) ended(cause error, what string) error {
 
 func (a *attempt) failure(code Code, text string) *Error {
 	return &Error{Code: code, Message: a.method.name + ": " + text, Method: a.method.name}
-}
-
-// backoff is the time to wait after so many failures before this one, with jitter.
-func backoff(failures int) time.Duration {
-	full := min(backoffMin<<min(failures, 16), backoffMax)
-	return full/2 + rand.N(full/2)
 }

@@ -79,6 +79,15 @@ func (e *Error) Unwrap() error {
 	return e.cause
 }
 
+// retryReason is who is UNAVAILABLE: a source that does not answer is named; what names none is the
+// server's own.
+func (e *Error) retryReason() retryReason {
+	if e.Source != "" || len(e.FailedSources) > 0 {
+		return retrySource
+	}
+	return retryServer
+}
+
 // CodeOf is the status of an error; 0 for nil, Unknown for an error of others.
 func CodeOf(err error) Code {
 	var failure *Error

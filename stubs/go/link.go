@@ -19,11 +19,6 @@ import (
 	_ "go.nanomsg.org/mangos/v3/transport/wss"
 )
 
-const (
-	reconnectMin = 50 * time.Millisecond
-	reconnectMax = 2 * time.Second
-)
-
 // link is the connection to a server, which mangos makes again whenever it breaks.
 type link struct {
 	socket mangos.Socket
@@ -50,8 +45,8 @@ func dial(socket mangos.Socket, address string, options *Options) error {
 		// Without it mangos sends a request again by itself when the connection broke; the client
 		// does that, and knows for how long and how often.
 		mangos.OptionRetryTime:        time.Duration(0),
-		mangos.OptionReconnectTime:    reconnectMin,
-		mangos.OptionMaxReconnectTime: reconnectMax,
+		mangos.OptionReconnectTime:    delayMin,
+		mangos.OptionMaxReconnectTime: delayMax,
 		mangos.OptionMaxRecvSize:      options.ReplyBytesMax,
 	}
 	for name, value := range settings {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -138,12 +139,64 @@ static void a_file_that_cannot_be_appended_to_is_refused(void **state)
     sandbox_close(&sandbox);
 }
 
+static void wait_stuck(const struct audit *audit, bool stuck)
+{
+    struct timespec pause = {.tv_nsec = 5000000};
+    for (int i = 0; i < 4000 && audit_is_stuck(audit) != stuck; i++)
+        nanosleep(&pause, NULL);
+    assert_int_equal(audit_is_stuck(audit), stuck);
+}
+
+/* As a full disk: what waits is written when there is room again, and what was cut spoils no line.
+ */
+static void lines_wait_for_a_file_that_cannot_be_written(void **state)
+{
+    enum { CUT_BYTES = 10, WAITING = 20 };
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES], other[SANDBOX_PATH_BYTES];
+    struct audit_event refused = event("bot-a", 1);
+    size_t bytes, dropped;
+    sandbox_open(&sandbox);
+    sandbox_path(&sandbox, "audit.log", path);
+    sandbox_path(&sandbox, "other.log", other);
+    log_capture_clear();
+    struct audit *audit = audit_new();
+    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    file_size_limit(CUT_BYTES);
+    for (int i = 0; i < WAITING; i++)
+        audit_add(audit, &refused);
+    wait_stuck(audit, true);
+    assert_true(log_capture_count("the audit log cannot be written") > 0);
+    file_size_limit(0);
+    wait_stuck(audit, false);
+    /* Another file is no reason to lose what the one before did not take. */
+    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    file_size_limit(1);
+    audit_add(audit, &refused);
+    wait_stuck(audit, true);
+    int file = open_file(other);
+    assert_int_equal(audit_use(audit, file), 0);
+    file_size_limit(0);
+    wait_stuck(audit, false);
+    audit_free(audit);
+    char *text = file_read(path, &bytes);
+    char *end = strchr(text, '\n');
+    assert_ptr_equal(end, text + CUT_BYTES);
+    sandbox_write(&sandbox, "rest.log", end + 1);
+    free(text);
+    assert_int_equal(count_lines(sandbox_path(&sandbox, "rest.log", path), &dropped), WAITING);
+    assert_int_equal(count_lines(other, &dropped), 1);
+    sandbox_close(&sandbox);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_say_who_what_where),
         cmocka_unit_test(another_file_takes_over_and_none_is_lost),
         cmocka_unit_test(too_many_are_dropped_and_counted),
+        cmocka_unit_test(lines_wait_for_a_file_that_cannot_be_written),
         cmocka_unit_test(a_file_that_cannot_be_appended_to_is_refused),
     };
     log_capture_start(LOG_WARN);

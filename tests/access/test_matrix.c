@@ -5,7 +5,6 @@
 
 #include "fill.h"
 #include "proto/call.h"
-#include "service/access.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,11 +35,6 @@ static const struct principal {
 };
 enum { PRINCIPALS = sizeof principals / sizeof *principals };
 
-static void token_of(const struct principal *principal, char *token)
-{
-    snprintf(token, 64, "cst_%s_0123456789012345678901234567890", principal->name);
-}
-
 static void list_rights(FILE *to, const struct principal *principal, const char *key,
                         unsigned right)
 {
@@ -57,14 +51,7 @@ static void list_rights(FILE *to, const struct principal *principal, const char 
 
 static void write_client(FILE *to, const struct principal *principal)
 {
-    char token[64];
-    uint8_t hash[CONFIG_TOKEN_HASH_BYTES];
-    token_of(principal, token);
-    access_hash(token, strlen(token), hash);
-    fprintf(to, "[[service.clients]]\nname = \"%s\"\ntoken-hash = \"sha256:", principal->name);
-    for (size_t i = 0; i < sizeof hash; i++)
-        fprintf(to, "%02x", hash[i]);
-    fprintf(to, "\"\nadmin = %s\n", principal->admin ? "true" : "false");
+    service_write_client(to, principal->name, principal->admin ? "admin = true" : "");
     list_rights(to, principal, "read", READ);
     list_rights(to, principal, "write", WRITE);
     if (principal->chat != 0)
@@ -199,8 +186,8 @@ static void expect_no_leak(const struct principal *who, const struct call *call,
 static void check_cell(struct service *service, const struct principal *who,
                        const struct call *call, int wanted, int64_t chat_id)
 {
-    char token[64];
-    token_of(who, token);
+    char token[SERVICE_TOKEN_BYTES];
+    service_token(who->name, token);
     Chatstore__V1__Reply *reply = send(service, token, call, source_names[wanted], chat_id);
     assert_int_equal(reply->n_results, 1);
     const Chatstore__V1__Status *status = reply->results[0]->status;
@@ -229,24 +216,34 @@ static void each_cell_is_as_the_rights_say(void **state)
 
 /* ---- Tokens that are nobody's ---- */
 
+static uint8_t *pack_reply(Chatstore__V1__Reply *reply, size_t *bytes_out)
+{
+    *bytes_out = chatstore__v1__reply__get_packed_size(reply);
+    uint8_t *packed = malloc(*bytes_out + 1);
+    assert_non_null(packed);
+    chatstore__v1__reply__pack(reply, packed);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    return packed;
+}
+
 static void bad_tokens_get_the_same_bytes(void **state)
 {
-    char nearly[64], long_one[4096];
-    token_of(&principals[0], nearly);
+    char nearly[SERVICE_TOKEN_BYTES], no_text[SERVICE_TOKEN_BYTES + 1], long_one[4096];
+    service_token(principals[0].name, nearly);
+    snprintf(no_text, sizeof no_text, "%s\xff", nearly);
     nearly[strlen(nearly) - 1] ^= 1;
     memset(long_one, 'a', sizeof long_one);
     long_one[sizeof long_one - 1] = '\0';
-    const char *const tokens[] = {"", "x", nearly, "cst_", "Bearer abc", long_one, "\xc3\xa4"};
+    const char *const tokens[] = {
+        "", "x", nearly, "cst_", "Bearer abc", "\xff\xfe\x80", no_text, long_one, "\xc3\xa4"};
     uint8_t *first = NULL;
     size_t first_bytes = 0;
     for (size_t i = 0; i < call_table_count; i++) {
         for (size_t j = 0; j < sizeof tokens / sizeof *tokens; j++) {
             Chatstore__V1__Reply *reply = send(*state, tokens[j], &call_table[i], "main", -77);
             expect_result(reply, 0, CHATSTORE_UNAUTHENTICATED, "a token");
-            size_t bytes = chatstore__v1__reply__get_packed_size(reply);
-            uint8_t *packed = malloc(bytes);
-            assert_non_null(packed);
-            chatstore__v1__reply__pack(reply, packed);
+            size_t bytes;
+            uint8_t *packed = pack_reply(reply, &bytes);
             if (first) {
                 assert_int_equal(bytes, first_bytes);
                 assert_memory_equal(packed, first, bytes);
@@ -255,18 +252,57 @@ static void bad_tokens_get_the_same_bytes(void **state)
                 first = packed;
                 first_bytes = bytes;
             }
-            chatstore__v1__reply__free_unpacked(reply, NULL);
         }
     }
     free(first);
 }
 
+/* A frame of one Ping with these tokens, as bytes, before it. */
+static void expect_of_tokens(struct service *service, enum chatstore_status status,
+                             const char *const *tokens, const size_t *token_bytes, size_t count)
+{
+    uint8_t frame[512];
+    size_t bytes = 0, call_bytes;
+    const struct call *call = call_find_by_name("Ping");
+    ProtobufCMessage *message = make_request(call, "", 0);
+    uint8_t *packed = pack_frame("", call, message, &call_bytes);
+    for (size_t i = 0; i < count; i++) {
+        frame[bytes++] = 0x0a; /* field 1, length-delimited */
+        frame[bytes++] = (uint8_t)token_bytes[i];
+        memcpy(frame + bytes, tokens[i], token_bytes[i]);
+        bytes += token_bytes[i];
+    }
+    memcpy(frame + bytes, packed, call_bytes);
+    Chatstore__V1__Reply *reply = service_run_bytes(service, frame, bytes + call_bytes);
+    expect_result(reply, 0, status, status == CHATSTORE_OK ? NULL : "a token");
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    protobuf_c_message_free_unpacked(message, NULL);
+    free(packed);
+}
+
+/* The last of several counts, as everywhere in Protobuf; what it says after a NUL counts too. */
+static void a_token_is_all_its_bytes(void **state)
+{
+    char good[SERVICE_TOKEN_BYTES], longer[SERVICE_TOKEN_BYTES];
+    service_token(principals[0].name, good);
+    size_t bytes = strlen(good);
+    memcpy(longer, good, bytes);
+    memcpy(longer + bytes, "\0x", 2);
+    expect_of_tokens(*state, CHATSTORE_OK, (const char *[]){good}, (size_t[]){bytes}, 1);
+    expect_of_tokens(*state, CHATSTORE_UNAUTHENTICATED, (const char *[]){longer},
+                     (size_t[]){bytes + 2}, 1);
+    expect_of_tokens(*state, CHATSTORE_OK, (const char *[]){longer, good},
+                     (size_t[]){bytes + 2, bytes}, 2);
+    expect_of_tokens(*state, CHATSTORE_UNAUTHENTICATED, (const char *[]){good, "\xff"},
+                     (size_t[]){bytes, 1}, 2);
+}
+
 /* An unknown name and one that may not be seen are refused with the same words. */
 static void a_hidden_source_is_as_one_that_is_not_there(void **state)
 {
-    char token[64];
+    char token[SERVICE_TOKEN_BYTES];
     const struct call *call = call_find_by_name("GetSettings");
-    token_of(&principals[0], token);
+    service_token(principals[0].name, token);
     Chatstore__V1__Reply *hidden = send(*state, token, call, source_names[SECRET], -77);
     Chatstore__V1__Reply *nowhere = send(*state, token, call, source_names[NOWHERE], -77);
     assert_string_equal(hidden->results[0]->status->message, nowhere->results[0]->status->message);
@@ -282,8 +318,8 @@ static void a_merge_is_of_the_sources_that_may_be_read(void **state)
     static const size_t merged[] = {3, 2, 1};
     const struct call *call = call_find_by_name("GetAllGroupChats");
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        char token[64];
-        token_of(&principals[order[i]], token);
+        char token[SERVICE_TOKEN_BYTES];
+        service_token(principals[order[i]].name, token);
         Chatstore__V1__Reply *reply = send(*state, token, call, "", -77);
         expect_result(reply, 0, CHATSTORE_OK, NULL);
         assert_int_equal(reply->results[0]->n_merged_sources, merged[i % 3]);
@@ -296,8 +332,8 @@ static void a_source_list_is_of_those_that_may_be_seen(void **state)
     static const char admin_only[] = "zzsecretzz";
     const struct call *call = call_find_by_name("ListSources");
     for (size_t i = 0; i < PRINCIPALS; i++) {
-        char token[64];
-        token_of(&principals[i], token);
+        char token[SERVICE_TOKEN_BYTES];
+        service_token(principals[i].name, token);
         Chatstore__V1__Reply *reply = send(*state, token, call, "", 0);
         const ProtobufCBinaryData *payload = &reply->results[0]->payload;
         expect_result(reply, 0, CHATSTORE_OK, NULL);
@@ -312,6 +348,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_cell_is_as_the_rights_say),
         cmocka_unit_test(bad_tokens_get_the_same_bytes),
+        cmocka_unit_test(a_token_is_all_its_bytes),
         cmocka_unit_test(a_hidden_source_is_as_one_that_is_not_there),
         cmocka_unit_test(a_merge_is_of_the_sources_that_may_be_read),
         cmocka_unit_test(a_source_list_is_of_those_that_may_be_seen),

@@ -28,6 +28,7 @@ enum { PLACES_MAX = 3000, TOKEN_BYTES = 32, STEP_DEFAULT = 5 };
 
 static struct sandbox sandbox;
 static unsigned place_count, failed_count;
+static bool in_pages; /* lists are asked for a page, not for the whole */
 
 /* Two sources: some calls ask all of them. */
 static struct chatstore_client *open_client(void)
@@ -53,6 +54,8 @@ static enum chatstore_status call_filled(struct chatstore_client *client, const 
     size_t bytes, reply_bytes;
     uint8_t *reply;
     ProtobufCMessage *request = request_fill(call, seed);
+    if (call->page_size && !in_pages)
+        field_clear(request, call->page_size);
     uint8_t *payload = message_bytes(request, &bytes);
 
     protobuf_c_message_free_unpacked(request, NULL);
@@ -122,6 +125,10 @@ static void sweep_all(unsigned step, bool lasting)
         /* An engine in this process has nobody who reloads it. */
         if (id != CALL_RELOAD)
             sweep(&call_table[id], step, lasting);
+        in_pages = call_table[id].page_size != NULL;
+        if (in_pages)
+            sweep(&call_table[id], step, lasting);
+        in_pages = false;
     }
     print_message("%u times memory ran out; %u calls ended of it, the others did without\n",
                   place_count, failed_count);

@@ -56,7 +56,7 @@ static void serve(struct door *door, const char *path, const char *listen_url)
             config_report_print(door->report, stderr);
         fail_msg("%s does not load", path);
     }
-    assert_int_equal(engine_open(door->config, &door->engine), 0);
+    assert_int_equal(engine_open(door->config, INT64_MAX, &door->engine), 0);
     log_capture_clear();
     if (listener_start(door->engine, urls, 1, door->config, &door->listener, error, sizeof error) !=
         0)

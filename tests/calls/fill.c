@@ -133,6 +133,8 @@ ProtobufCMessage *request_fill(const struct call *call, unsigned seed)
     ProtobufCMessage *request = message_fill(call->request, call, seed);
     if (call->data_source != NULL)
         field_clear(request, call->data_source);
+    if (call->page_token != NULL)
+        field_clear(request, call->page_token);
     return request;
 }
 

@@ -12,7 +12,8 @@
 ProtobufCMessage *message_fill(const ProtobufCMessageDescriptor *type, const struct call *call,
                                unsigned seed);
 
-/* A filled request that routes to the default source: its data_source is empty. */
+/* A filled request that can be answered: its data_source is empty, so that it routes to the default
+ * source, and its page_token, which would have to be true. */
 ProtobufCMessage *request_fill(const struct call *call, unsigned seed);
 
 /* Make a field absent again. */

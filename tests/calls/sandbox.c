@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -149,6 +151,15 @@ int64_t sandbox_integer(const struct sandbox *sandbox, const char *name, const c
     int64_t integer = json_integer_value(value);
     json_decref(rows);
     return integer;
+}
+
+void file_size_limit(size_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes > 0 ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 sqlite3 *sandbox_lock(const struct sandbox *sandbox, const char *name)

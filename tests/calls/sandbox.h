@@ -41,6 +41,9 @@ int64_t sandbox_integer(const struct sandbox *sandbox, const char *name, const c
 struct sqlite3 *sandbox_lock(const struct sandbox *sandbox, const char *name);
 void sandbox_unlock(struct sqlite3 *lock);
 
+/* From now on no file of this process grows beyond so many bytes; 0: they all do again. */
+void file_size_limit(size_t bytes);
+
 /* Keep the log's lines of this level and below instead of printing them; once for a program,
  * before any thread is started. */
 void log_capture_start(enum log_level level);

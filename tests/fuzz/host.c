@@ -48,7 +48,7 @@ void host_open(const char *toml, const char *base)
         config_report_print(host.report, stderr);
         abort();
     }
-    if (engine_open(host.config, &host.engine) != 0)
+    if (engine_open(host.config, INT64_MAX, &host.engine) != 0)
         abort();
     engine_trust_callers(host.engine);
     host.frame = frame_new(host.engine, frame_is_done);

@@ -292,3 +292,65 @@ func TestReconnect(t *testing.T) {
 		t.Errorf("%d attempts", outcome.Attempts)
 	}
 }
+
+// answerAll has a fake server answer every request with what result says of its number.
+func answerAll(t *testing.T, result func(number int64) *pb.Result) string {
+	t.Helper()
+	var count atomic.Int64
+	return fakeServer(t, func(_ int, connection net.Conn) {
+		greet(connection)
+		for {
+			id, _, err := readRequest(connection)
+			if err != nil {
+				return
+			}
+			answer := result(count.Add(1))
+			if answer == nil {
+				return
+			}
+			writeReply(connection, id, encode(t, &pb.Reply{Results: []*pb.Result{answer}}))
+		}
+	})
+}
+
+// The rule of docs/clients.md: a server is asked for as long as the call may take, a source for two
+// seconds, and what breaks connections is not sent for ever.
+func TestRepeating(t *testing.T) {
+	down := &pb.Status{Code: int32(chatstore.Unavailable), Message: "down"}
+	t.Run("server", func(t *testing.T) {
+		url := answerAll(t, func(number int64) *pb.Result {
+			if number < 8 {
+				return &pb.Result{Status: down}
+			}
+			return &pb.Result{}
+		})
+		var outcome chatstore.Outcome
+		_, err := open(t, url, nil).Ping(within(t, 20*time.Second), &pb.PingRequest{},
+			chatstore.WithOutcome(&outcome))
+		must(t, err)
+		if outcome.Attempts != 8 {
+			t.Errorf("%d attempts", outcome.Attempts)
+		}
+	})
+	t.Run("source", func(t *testing.T) {
+		url := answerAll(t, func(int64) *pb.Result { return &pb.Result{Status: down, Source: "main"} })
+		began := time.Now()
+		_, err := open(t, url, nil).GetSetting(within(t, 20*time.Second), &pb.GetSettingRequest{Key: "k"})
+		mustFail(t, err, chatstore.Unavailable, "down")
+		if took := time.Since(began); took < 1500*time.Millisecond || took > 10*time.Second {
+			t.Errorf("given up after %v", took)
+		}
+	})
+	t.Run("lost", func(t *testing.T) {
+		var count atomic.Int64
+		url := answerAll(t, func(number int64) *pb.Result {
+			count.Store(number)
+			return nil
+		})
+		_, err := open(t, url, nil).GetSetting(within(t, 20*time.Second), &pb.GetSettingRequest{Key: "k"})
+		mustFail(t, err, chatstore.Unavailable, "broke")
+		if count.Load() != 10 {
+			t.Errorf("sent %d times", count.Load())
+		}
+	})
+}

@@ -248,6 +248,43 @@ test("reconnect", async (t) => {
   assert.equal(outcome.attempts, 7);
 });
 
+// The rule of docs/clients.md.
+test("UNAVAILABLE", async (t) => {
+  const down = { status: { code: Status.UNAVAILABLE, message: "down" } };
+  await t.test("the server: for as long as the call may take", async (t) => {
+    let left = 7;
+    const url = await fakeServer(t, {
+      take(peer, id) {
+        left -= 1;
+        peer.reply(id, encodeReply({ results: [left < 0 ? {} : down] }));
+      },
+    });
+    const outcome = new Outcome();
+    await open(t, url).ping({}, { outcome });
+    assert.equal(outcome.attempts, 8);
+  });
+  await t.test("a source: for two seconds", async (t) => {
+    const reply = encodeReply({ results: [{ ...down, source: "main" }] });
+    const url = await fakeServer(t, { take: (peer, id) => peer.reply(id, reply) });
+    const began = performance.now();
+    await failure(open(t, url).getSetting({ key: "k" }), "UNAVAILABLE", "down");
+    const took = performance.now() - began;
+    assert.ok(took > 1500 && took < 10_000, `${took} ms`);
+  });
+});
+
+test("what breaks connections is not sent for ever", async (t) => {
+  let count = 0;
+  const url = await fakeServer(t, {
+    take(peer) {
+      count += 1;
+      peer.close();
+    },
+  });
+  await failure(open(t, url).getSetting({ key: "k" }), "UNAVAILABLE", "broke");
+  assert.equal(count, 10);
+});
+
 test("a reply that is too long", async (t) => {
   const long = { status: { code: 3, message: "x".repeat(100) } };
   const reply = encodeReply({ results: [long] });

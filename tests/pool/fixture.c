@@ -172,7 +172,7 @@ struct source *open_source(const struct source_config *config)
 {
     struct source *source = source_open(&pool, config);
     assert_non_null(source);
-    source_wait_opened(source);
+    source_wait_opened(source, INT64_MAX);
     return source;
 }
 

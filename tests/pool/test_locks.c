@@ -88,6 +88,28 @@ static void an_exclusive_locking_mode_is_waited_out(void **state)
     source_close(source);
 }
 
+/* The opening itself waits for the lock, longer than the call may wait for the opening. */
+static void a_call_does_not_wait_for_the_opening_beyond_its_deadline(void **state)
+{
+    (void)state;
+    struct peer peer;
+    path = folder_file("bot.db");
+    file_make(path.text, 6);
+    peer_start(&peer, path.text);
+    assert_string_equal(peer_sql(&peer, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT"),
+                        "ok");
+    struct source_config config = config_of("main", path.text);
+    struct source *source = source_open(fixture_pool(), &config);
+    struct run run;
+    run_init_get(&run, "k");
+    run.job.deadline_ms = clock_now_ms() + 30;
+    run_submit(&run, source);
+    assert_int_equal(run_wait(&run), STATUS_DEADLINE_EXCEEDED);
+    run_end(&run);
+    peer_stop(&peer);
+    source_close(source);
+}
+
 static void a_lock_that_goes_away_in_time_is_not_noticed(void **state)
 {
     (void)state;
@@ -317,6 +339,7 @@ int main(void)
         POOL_TEST(a_lock_with_wal),
         POOL_TEST(a_lock_with_a_rollback_journal),
         POOL_TEST(an_exclusive_locking_mode_is_waited_out),
+        POOL_TEST(a_call_does_not_wait_for_the_opening_beyond_its_deadline),
         POOL_TEST(a_lock_that_goes_away_in_time_is_not_noticed),
         POOL_TEST(a_deadline_ends_the_wait_for_a_lock),
         POOL_TEST(a_reader_elsewhere_holds_up_a_commit),

@@ -63,6 +63,54 @@ static void a_read_that_would_wait_is_not_done_at_once(void **state)
     source_close(source);
 }
 
+static bool refuse(struct job *job)
+{
+    status_set(&job->status, STATUS_PERMISSION_DENIED, "not any more");
+    return false;
+}
+
+static void expect_refused(struct run *run)
+{
+    assert_int_equal(run_wait(run), STATUS_PERMISSION_DENIED);
+    run_end(run);
+}
+
+/* Whether it waited for a connection, for the writer, or not at all. */
+static void a_call_that_may_not_begin_is_not_run(void **state)
+{
+    (void)state;
+    struct source *source = open_with(1, PATIENCE_MS, 10);
+    struct run reader, writer, waiting, write, now;
+    gate_close();
+    run_init_gate_read(&reader);
+    run_submit(&reader, source);
+    run_init_gate_write(&writer, "gate");
+    run_submit(&writer, source);
+    gate_wait(2);
+    run_init_get(&waiting, "k");
+    waiting.job.may_begin = refuse;
+    run_submit(&waiting, source);
+    run_init_set(&write, "k", "v");
+    write.job.may_begin = refuse;
+    run_submit(&write, source);
+    assert_false(run_is_done(&waiting));
+    assert_false(run_is_done(&write));
+    gate_open();
+    expect_refused(&waiting);
+    expect_refused(&write);
+    assert_int_equal(run_wait(&reader), STATUS_OK);
+    assert_int_equal(run_wait(&writer), STATUS_OK);
+    run_end(&reader);
+    run_end(&writer);
+    run_init_get(&now, "k");
+    now.job.may_begin = refuse;
+    assert_true(source_read_now(source, &now.job, NULL));
+    assert_int_equal(now.job.status.code, STATUS_PERMISSION_DENIED);
+    run_end(&now);
+    assert_string_equal(get_setting(source, "k").text, "-");
+    source_close(source);
+}
+
 /* Far more rows than a thread that serves others may go through. */
 static const char long_sql[] =
     "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 300000) "
@@ -377,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         POOL_TEST(a_point_read_is_done_at_once),
         POOL_TEST(a_read_that_would_wait_is_not_done_at_once),
+        POOL_TEST(a_call_that_may_not_begin_is_not_run),
         POOL_TEST(a_long_read_is_given_to_a_worker),
         POOL_TEST(a_read_is_ended_by_its_deadline),
         POOL_TEST(a_deadline_that_has_passed_starts_nothing),

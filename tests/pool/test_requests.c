@@ -26,11 +26,12 @@ static void run_init_once(struct run *run, unsigned number, const char *request_
     run->job.payload_bytes = strlen(content);
 }
 
-static struct status save_once(struct source *source, unsigned number, const char *request_id,
-                               const char *content)
+static struct status save_as(const char *client, struct source *source, unsigned number,
+                             const char *request_id, const char *content)
 {
     struct run run;
     run_init_once(&run, number, request_id, content);
+    run.job.client = client;
     run_on(&run, source);
     struct status status = run.job.status;
     if (status.code == STATUS_OK) {
@@ -39,6 +40,12 @@ static struct status save_once(struct source *source, unsigned number, const cha
     }
     run_end(&run);
     return status;
+}
+
+static struct status save_once(struct source *source, unsigned number, const char *request_id,
+                               const char *content)
+{
+    return save_as(NULL, source, number, request_id, content);
 }
 
 static void a_repeat_is_answered_as_the_first_and_not_done_again(void **state)
@@ -72,6 +79,44 @@ static void an_id_of_another_request_is_refused(void **state)
     assert_int_equal(save_once(source, 2, NULL, "other bytes").code, STATUS_ALREADY_EXISTS);
     source_close(source);
     assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chatstore_requests"), 1);
+}
+
+static void each_client_has_its_own_ids(void **state)
+{
+    (void)state;
+    struct source *source = open_keeping(3600000, 1000);
+    assert_int_equal(save_as("a", source, 1, "one", "bytes").code, STATUS_OK);
+    assert_int_equal(save_as("a", source, 1, "one", "bytes").code, STATUS_OK);
+    /* Another client's same id is no repeat, whether it says the same or something else: the
+     * message of the first is there already, the second's is not. */
+    assert_int_equal(save_as("b", source, 1, "one", "bytes").code, STATUS_ALREADY_EXISTS);
+    struct status other = save_as("c", source, 2, "one", "other bytes");
+    assert_int_equal(other.code, STATUS_OK);
+    assert_int_equal(save_as("c", source, 2, "one", "other bytes").code, STATUS_OK);
+    other = save_as("c", source, 3, "one", "bytes");
+    assert_int_equal(other.code, STATUS_ALREADY_EXISTS);
+    assert_non_null(strstr(other.text, "request_id one"));
+    /* An id that is written like another client's row is not that row. */
+    assert_int_equal(save_as("d", source, 4, "a\none", "bytes").code, STATUS_OK);
+    source_close(source);
+    assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chat_messages"), 3);
+    assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chatstore_requests"), 4);
+}
+
+/* Rows of a version, or a time, without clients. */
+static void ids_that_are_nobodys_are_found_by_the_same_request_only(void **state)
+{
+    (void)state;
+    struct source *source = open_keeping(3600000, 1000);
+    assert_int_equal(save_once(source, 1, "before", "bytes").code, STATUS_OK);
+    /* Another message, to see whether it is written: to the source it is the request's bytes that
+     * count. */
+    assert_int_equal(save_as("a", source, 9, "before", "bytes").code, STATUS_OK);
+    assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chat_messages"), 1);
+    assert_int_equal(save_as("b", source, 2, "before", "other bytes").code, STATUS_OK);
+    assert_int_equal(save_once(source, 1, "before", "bytes").code, STATUS_OK);
+    source_close(source);
+    assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chat_messages"), 2);
 }
 
 static void a_lasting_failure_is_repeated_too(void **state)
@@ -282,6 +327,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         POOL_TEST(a_repeat_is_answered_as_the_first_and_not_done_again),
         POOL_TEST(an_id_of_another_request_is_refused),
+        POOL_TEST(each_client_has_its_own_ids),
+        POOL_TEST(ids_that_are_nobodys_are_found_by_the_same_request_only),
         POOL_TEST(a_lasting_failure_is_repeated_too),
         POOL_TEST(a_repeat_in_the_same_group_is_one),
         POOL_TEST(ids_are_forgotten_beyond_their_number),

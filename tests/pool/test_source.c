@@ -377,8 +377,63 @@ static void closing_does_not_wait_for_a_source_that_is_down(void **state)
     for (int round = 0; round < 20; round++) {
         struct source *source = source_open(fixture_pool(), &config);
         if (round % 2)
-            source_wait_opened(source);
+            source_wait_opened(source, INT64_MAX);
         source_close(source);
+    }
+}
+
+/* Far more sources than threads that open them; the last one is asked first. */
+static void calls_that_come_before_the_opening_wait_for_it(void **state)
+{
+    (void)state;
+    enum { SOURCES = 40 };
+    struct source *sources[SOURCES];
+    struct run saves[SOURCES], gets[SOURCES];
+    for (unsigned i = 0; i < SOURCES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, i == 0 ? "nowhere/%u.db" : "%u.db", i);
+        struct path path = folder_file(name);
+        struct source_config config = config_of("early", path.text);
+        sources[i] = source_open(fixture_pool(), &config);
+        assert_non_null(sources[i]);
+    }
+    for (unsigned i = SOURCES; i-- > 0;) {
+        run_init_save(&saves[i], 1, i);
+        run_init_get(&gets[i], "k");
+        run_submit(&saves[i], sources[i]);
+        run_submit(&gets[i], sources[i]);
+    }
+    for (unsigned i = 0; i < SOURCES; i++) {
+        assert_int_equal(run_wait(&saves[i]), i == 0 ? STATUS_UNAVAILABLE : STATUS_OK);
+        assert_int_equal(run_wait(&gets[i]), i == 0 ? STATUS_UNAVAILABLE : STATUS_OK);
+        run_end(&saves[i]);
+        run_end(&gets[i]);
+        source_close(sources[i]);
+    }
+}
+
+static void closing_before_the_opening_refuses_those_that_wait(void **state)
+{
+    (void)state;
+    enum { SOURCES = 12 };
+    for (int round = 0; round < 20; round++) {
+        struct source *sources[SOURCES];
+        struct run runs[SOURCES];
+        struct path path = folder_file("bot.db");
+        struct source_config config = config_of("early", path.text);
+        config.readonly = round % 2;
+        for (unsigned i = 0; i < SOURCES; i++) {
+            sources[i] = source_open(fixture_pool(), &config);
+            run_init_get(&runs[i], "k");
+            run_submit(&runs[i], sources[i]);
+        }
+        for (unsigned i = SOURCES; i-- > 0;) {
+            source_close(sources[i]);
+            assert_true(run_is_done(&runs[i]));
+            enum status_code code = run_wait(&runs[i]);
+            assert_true(code == STATUS_OK || code == STATUS_UNAVAILABLE);
+            run_end(&runs[i]);
+        }
     }
 }
 
@@ -403,6 +458,8 @@ int main(void)
         POOL_TEST(a_source_in_memory_is_read_and_written),
         POOL_TEST(closing_answers_everything_that_is_under_way),
         POOL_TEST(closing_does_not_wait_for_a_source_that_is_down),
+        POOL_TEST(calls_that_come_before_the_opening_wait_for_it),
+        POOL_TEST(closing_before_the_opening_refuses_those_that_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

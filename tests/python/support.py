@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 
 SOURCE_DIR = os.environ.get("CHATSTORE_SOURCE_DIR") or os.path.abspath(
     os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -19,6 +20,7 @@ BINARY_DIR = os.environ.get("CHATSTORE_BINARY_DIR", os.path.join(SOURCE_DIR, "bu
 if "CHATSTORE_PYTHON_INSTALLED" not in os.environ:
     sys.path.insert(0, os.path.join(BINARY_DIR, "python"))
 
+CHATSTORE = os.path.join(BINARY_DIR, "stubs", "cli", "chatstore")
 CHATSTORED = os.path.join(BINARY_DIR, "service", "chatstored")
 DATA_DIR = os.path.join(SOURCE_DIR, "..", "shared", "data")
 HELLO = struct.Struct(">4sHH")
@@ -67,9 +69,13 @@ class Server:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"chatstored does not listen:\n{text}")
             time.sleep(0.02)
-        if self.url.endswith(":0"):
+        if ":0" in self.url:
             line = next(each for each in text.splitlines() if "listening on" in each)
             self.url = line.split()[-1]
+            self._command[-1] = self.url  # the same port after a restart
+
+    def port(self):
+        return urllib.parse.urlsplit(self.url).port
 
     def log(self):
         with open(self._log_path, encoding="utf-8", errors="replace") as file:
@@ -83,6 +89,19 @@ class Server:
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait(30)
+
+
+def run_chatstore(*arguments):
+    """What the command chatstore prints."""
+    return subprocess.run([CHATSTORE, *arguments], check=True, text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL).stdout
+
+
+def make_certificates(folder, name="tls"):
+    """The folder of the certificates of "chatstore cert new", for localhost and 127.0.0.1."""
+    folder = os.path.join(folder, name)
+    run_chatstore("cert", "new", "--dir", folder, "--host", "localhost", "--host", "127.0.0.1")
+    return folder
 
 
 class FalseServer:

@@ -15,6 +15,7 @@ import support
 
 import chatstore
 from chatstore import calls, errors
+from chatstore.retry import Reason, Retry
 
 ARGUMENTS = {"chat_id": -1001, "user_id": 7}
 
@@ -46,6 +47,11 @@ class Case:
 
     def open(self, url, **options):
         return self.make(url, **options)
+
+    @staticmethod
+    def all_pages(client, name, **arguments):
+        """The pages of the list of that name."""
+        return list(client.pages(getattr(client, name), **arguments))
 
 
 class FalseServerCases(Case):
@@ -123,7 +129,8 @@ class FalseServerCases(Case):
                            (chatstore.Unavailable, ConnectionError)):
             self.assertTrue(issubclass(kind, base))
 
-    def test_unavailable_is_tried_again(self):
+    def fail_calls(self, count, source):
+        """A server that answers so many calls with UNAVAILABLE, and what it was asked."""
         tries = []
 
         def serve(peer, _number):
@@ -131,16 +138,46 @@ class FalseServerCases(Case):
             while True:
                 number, request = peer.read()
                 tries.append(calls.ENVELOPE_REQUEST.decoder.decode(request)["calls"][0])
-                busy = len(tries) < 3
-                peer.write(number, support.reply(code=14, message="down") if busy
-                           else support.reply())
+                peer.write(number, support.reply(code=14, message="down", source=source)
+                           if len(tries) <= count else support.reply())
 
-        server = self.serve(serve)
+        return self.serve(serve), tries
+
+    def test_unavailable_server_is_tried_again(self):
+        """For as long as the call may take: it starts."""
+        server, tries = self.fail_calls(7, "")
         outcome = chatstore.Outcome()
         with self.open(server.url) as client:
             client.set_setting(key="k", value="v", outcome=outcome)
-        self.assertEqual(outcome.attempts, 3)
+        self.assertEqual((outcome.attempts, len(tries)), (8, 8))
         self.assertEqual(len({each["request_id"] for each in tries}), 1)
+
+    def test_unavailable_source_is_tried_again(self):
+        server, tries = self.fail_calls(2, "main")
+        with self.open(server.url) as client:
+            client.set_setting(key="k", value="v")
+        self.assertEqual(len(tries), 3)
+
+    def test_unavailable_source_is_given_up(self):
+        """It may be down for hours."""
+        server, tries = self.fail_calls(1000, "main")
+        with self.open(server.url) as client:
+            began = time.monotonic()
+            with self.assertRaisesRegex(chatstore.Unavailable, "down"):
+                client.set_setting(key="k", value="v")
+        self.assertTrue(1.5 < time.monotonic() - began < 10, time.monotonic() - began)
+        self.assertGreater(len(tries), 4)
+
+    def test_what_breaks_connections_is_not_sent_for_ever(self):
+        def serve(peer, _number):
+            peer.greet()
+            peer.read()
+
+        server = self.serve(serve)
+        with self.open(server.url) as client:
+            with self.assertRaisesRegex(chatstore.Unavailable, "broke"):
+                client.get_chat_user(**ARGUMENTS)
+        self.assertEqual(server.connections, 10)
 
     def test_lost_connection_is_made_again(self):
         """The server dies with the call in its hands, three times."""
@@ -494,6 +531,20 @@ class RealServerCases(Case):
             with self.assertRaises(chatstore.InvalidArgument):
                 client.call("Nothing", {})
 
+    def test_pages(self):
+        with self.open(self.server.url) as client:
+            for i in range(5):
+                client.set_chat_setting(chat_id=-1, key=f"k{i}", value="v")
+            keys = [[row["key"] for row in page] for page in
+                    self.all_pages(client, "get_chat_settings", chat_id=-1, page_size=2)]
+            self.assertEqual(keys, [["k0", "k1"], ["k2", "k3"], ["k4"]])
+            outcome = chatstore.Outcome()
+            rows = client.get_chat_settings(chat_id=-1, page_size=4, outcome=outcome)
+            self.assertNotEqual(outcome.next_page_token, "")
+            rows += client.get_chat_settings(
+                chat_id=-1, page_token=outcome.next_page_token, outcome=outcome)
+            self.assertEqual((len(rows), outcome.next_page_token), (5, ""))
+
     def test_times_are_aware(self):
         with self.open(self.server.url) as client:
             client.update_chat_info(chat_id=-1, type="group")
@@ -504,6 +555,32 @@ class RealServerCases(Case):
 
 class SyncAgainstServer(RealServerCases, support.FolderCase):
     make = chatstore.SyncClient
+
+    def test_restarts_under_load(self):
+        """What was answered was done, once, though the server is killed and stopped meanwhile."""
+        written, stop = [], threading.Event()
+
+        def work(client):
+            while not stop.is_set():
+                client.update_token_stats(token="n", is_spam=True)
+                written.append(1)
+
+        with self.open(self.server.url) as client:
+            threads = [threading.Thread(target=work, args=(client,)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for end in (self.server.kill, self.server.stop):
+                time.sleep(0.2)
+                end()
+                time.sleep(0.1)
+                self.server.start()
+            time.sleep(0.3)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            stats, = client.get_token_stats(tokens=["n"])
+        self.assertGreater(len(written), 8)
+        self.assertEqual(stats["spam_count"], len(written))
 
     def test_threads(self):
         with self.open(self.server.url) as client:
@@ -521,6 +598,14 @@ class SyncAgainstServer(RealServerCases, support.FolderCase):
 
 class AsyncAgainstServer(RealServerCases, support.FolderCase):
     make = Blocking
+
+    @staticmethod
+    def all_pages(client, name, **arguments):
+        async def collect():
+            real = client.client
+            return [page async for page in real.pages(getattr(real, name), **arguments)]
+
+        return client.loop.run_until_complete(collect())
 
     def test_many_at_once(self):
         async def run():
@@ -546,12 +631,58 @@ class EmbeddedCases(Case):
                 client.get_setting(key="k")
 
 
+    def test_nothing_is_repeated(self):
+        """A source that is down: there is no server that could come back."""
+        with open(self.path("chatstore.toml"), "w", encoding="utf-8") as file:
+            file.write('[database]\npath = "none/bot.db"\n')
+        outcome = chatstore.Outcome()
+        with self.open(f"embedded:{self.path('chatstore.toml')}") as client:
+            began = time.monotonic()
+            with self.assertRaises(chatstore.Unavailable):
+                client.get_setting(key="k", outcome=outcome)
+            self.assertLess(time.monotonic() - began, 1.5)
+
+
 class SyncEmbedded(EmbeddedCases, support.FolderCase):
     make = chatstore.SyncClient
 
 
 class AsyncEmbedded(EmbeddedCases, support.FolderCase):
     make = Blocking
+
+
+class Retries(unittest.TestCase):
+    """The rule of docs/clients.md, which the C client has too (stubs/c/retry.c)."""
+
+    def test_delays(self):
+        for reason in (Reason.UNREACHED, Reason.SERVER):
+            retry = Retry()
+            for count in range(20):
+                whole = min(0.02 * 2 ** count, 1)
+                delay = retry.delay(reason, 0, 100)
+                self.assertTrue(whole * 0.75 <= delay <= whole * 1.25, (count, delay))
+            self.assertEqual(retry.count, 20)
+
+    def test_deadline(self):
+        """The last try has time for its answer, and there is none without."""
+        retry = Retry()
+        for _ in range(10):
+            retry.delay(Reason.SERVER, 0, 100)
+        self.assertEqual(retry.delay(Reason.SERVER, 1, 1.5), 0.25)
+        self.assertIsNone(retry.delay(Reason.SERVER, 1, 1.019))
+
+    def test_lost(self):
+        retry = Retry()
+        delays = [retry.delay(Reason.LOST, 0, 100) for _ in range(10)]
+        self.assertNotIn(None, delays[:9])
+        self.assertIsNone(delays[9])
+
+    def test_source(self):
+        retry = Retry()
+        self.assertIsNotNone(retry.delay(Reason.SOURCE, 10, 100))
+        self.assertIsNotNone(retry.delay(Reason.SOURCE, 11.9, 100))
+        self.assertIsNone(retry.delay(Reason.SOURCE, 11.99, 100))
+        self.assertIsNotNone(retry.delay(Reason.SERVER, 12, 100))
 
 
 class Urls(unittest.TestCase):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,25 @@ class Types(unittest.TestCase):
             result = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder, user,
                          env={**os.environ, "MYPYPATH": os.path.dirname(PACKAGE)})
             self.assertNotEqual(result.returncode, 0, "a wrong call passes the type checker")
+
+
+class Readme(support.FolderCase):
+    def test_programs(self):
+        """Each block of Python in the README is a program that works."""
+        server = support.Server(self.folder, "--db", self.path("server.db"))
+        self.addCleanup(server.stop)
+        with open(os.path.join(STUBS, "README.md"), encoding="utf-8") as file:
+            programs = re.findall(r"^```python\n(.*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
+        said = []
+        for program in programs:
+            result = run(sys.executable, "-B", "-c", program, cwd=self.folder, env={
+                **os.environ, "CHATSTORE_URL": server.url, "PYTHONPATH": os.path.dirname(PACKAGE)})
+            self.assertEqual((result.returncode, result.stderr), (0, ""), program)
+            said.append(result.stdout.splitlines())
+        self.assertEqual(said[0], ["Ann hi"])
+        self.assertEqual((said[1][0], said[1][2]), ("Ann", "1 users, 0 chats"))
+        self.assertIn("chat_id", said[1][1])
+        self.assertEqual(len(said), 2)
 
 
 class Wheel(unittest.TestCase):

@@ -11,6 +11,7 @@
 
 #include "chatstore/v1/admin.pb-c.h"
 #include "json.h"
+#include "service/access.h"
 
 struct passage {
     struct frame *frame;
@@ -35,7 +36,7 @@ void service_start(struct service *service, const char *toml)
     if (status != CONFIG_OK)
         config_report_print(service->report, stderr);
     assert_int_equal(status, CONFIG_OK);
-    assert_int_equal(engine_open(service->config, &service->engine), 0);
+    assert_int_equal(engine_open(service->config, INT64_MAX, &service->engine), 0);
 }
 
 void service_start_limited(struct service *service, const char *limits)
@@ -47,6 +48,24 @@ void service_start_limited(struct service *service, const char *limits)
              "synchronous = \"normal\"\n",
              limits);
     service_start(service, toml);
+}
+
+const char *service_token(const char *name, char token[SERVICE_TOKEN_BYTES])
+{
+    snprintf(token, SERVICE_TOKEN_BYTES, "cst_%s_0123456789012345678901234567890", name);
+    return token;
+}
+
+void service_write_client(FILE *to, const char *name, const char *more)
+{
+    char token[SERVICE_TOKEN_BYTES];
+    uint8_t hash[CONFIG_TOKEN_HASH_BYTES];
+    service_token(name, token);
+    access_hash(token, strlen(token), hash);
+    fprintf(to, "[[service.clients]]\nname = \"%s\"\ntoken-hash = \"sha256:", name);
+    for (size_t i = 0; i < sizeof hash; i++)
+        fprintf(to, "%02x", hash[i]);
+    fprintf(to, "\"\n%s\n", more);
 }
 
 void service_stop(struct service *service)

@@ -7,6 +7,8 @@
 #include "service/engine.h"
 #include "wire.h"
 
+#include <stdio.h>
+
 struct service {
     struct sandbox sandbox;
     struct config *config;
@@ -21,6 +23,12 @@ void service_stop(struct service *service);
 
 /* One source "main", and these lines of [service.limits]. */
 void service_start_limited(struct service *service, const char *limits);
+
+/* A client of that name, whose token is service_token(), as lines of the configuration; `more` are
+ * its other lines. */
+enum { SERVICE_TOKEN_BYTES = 64 };
+const char *service_token(const char *name, char token[SERVICE_TOKEN_BYTES]);
+void service_write_client(FILE *to, const char *name, const char *more);
 
 /* Run a frame of one call. */
 Chatstore__V1__Reply *service_call(struct service *service, const char *method, const char *json);

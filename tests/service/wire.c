@@ -35,6 +35,7 @@ void wire_add(struct wire *wire, const char *method, const char *json, uint32_t 
 uint8_t *wire_take(struct wire *wire, size_t *bytes_out)
 {
     Chatstore__V1__Request request = CHATSTORE__V1__REQUEST__INIT;
+    request.token = (char *)(wire->token ? wire->token : "");
     request.calls = wire->calls;
     request.n_calls = wire->count;
     *bytes_out = chatstore__v1__request__get_packed_size(&request);

@@ -14,6 +14,7 @@ enum { WIRE_CALLS_MAX = 2048 };
 struct wire {
     Chatstore__V1__Call *calls[WIRE_CALLS_MAX];
     size_t count;
+    const char *token; /* NULL: none */
 };
 
 /* Add a call by its bare name, or a method that no server has; the request as JSON. */

@@ -209,7 +209,7 @@ static void merged_answers_name_their_sources(void **state)
     expect_answer(client, "{\"method\": \"GetAllGroupChats\"}",
                   "{\"status\":\"OK\",\"merged_sources\":[\"main\"],\"failed_sources\":[{"
                   "\"source\":\"other\",\"code\":\"UNAVAILABLE\",\"message\":\"it is gone\"}],"
-                  "\"response\":{\"chats\":[]}}");
+                  "\"response\":{\"chats\":[],\"nextPageToken\":\"\"}}");
     chatstore_client_close(client);
     fake_server_stop(server);
 }

@@ -64,6 +64,9 @@ static void expect_error(const ProtobufCMessageDescriptor *type, const char *giv
     assert_null(encoded.bytes);
 }
 
+/* Of the request of a list. */
+#define NO_PAGE "\"pageSize\":0,\"pageToken\":\"\""
+
 static void names_may_have_either_form(void **state)
 {
     static const char wanted[] = "{\"chatId\":\"-100\",\"userId\":\"7\",\"dataSource\":\"a\"}";
@@ -82,7 +85,7 @@ static void integers_are_taken_for_text(void **state)
                 "{\"chat_id\": 1, \"message_id\": 9007199254740993}",
                 "{\"chatId\":\"1\",\"messageId\":\"9007199254740993\",\"dataSource\":\"\"}");
     expect_json(TYPE(get_token_stats_request), "{\"tokens\": [\"a\", 5]}",
-                "{\"tokens\":[\"a\",\"5\"],\"dataSource\":\"\"}");
+                "{\"tokens\":[\"a\",\"5\"],\"dataSource\":\"\"," NO_PAGE "}");
     expect_json(TYPE(batch_update_tokens_request), "{\"updates\": [{\"token\": 5}]}",
                 "{\"updates\":[{\"token\":\"5\",\"isSpam\":false}]}");
 }
@@ -91,9 +94,9 @@ static void extremes_survive(void **state)
 {
     (void)state;
     expect_json(TYPE(get_user_chats_request), "{\"user_id\": -9223372036854775808}",
-                "{\"userId\":\"-9223372036854775808\",\"dataSource\":\"\"}");
+                "{\"userId\":\"-9223372036854775808\",\"dataSource\":\"\"," NO_PAGE "}");
     expect_json(TYPE(get_user_chats_request), "{\"user_id\": 9223372036854775807}",
-                "{\"userId\":\"9223372036854775807\",\"dataSource\":\"\"}");
+                "{\"userId\":\"9223372036854775807\",\"dataSource\":\"\"," NO_PAGE "}");
     expect_json(TYPE(set_setting_request),
                 "{\"key\": \"\\u00e9\\ud83d\\ude00\", \"value\": \"a\\\"b\\\\\\n<&>\"}",
                 "{\"key\":\"\\u00e9\\ud83d\\ude00\",\"value\":\"a\\\"b\\\\\\n\\u003c&\\u003e\","
@@ -108,10 +111,10 @@ static void absent_optionals_are_left_out_and_zeros_are_not(void **state)
                 "\"messagesCount\":\"0\",\"isSpammer\":false,\"metadata\":\"\"}");
     expect_json(TYPE(get_chat_messages_since_request), "{\"thread_id\": 0, \"since\": null}",
                 "{\"chatId\":\"0\",\"threadId\":\"0\",\"limit\":0,\"messageCategory\":[],"
-                "\"dataSource\":\"\"}");
+                "\"dataSource\":\"\"," NO_PAGE "}");
     expect_json(TYPE(get_setting_response), "{\"value\": \"\"}", "{\"value\":\"\"}");
     expect_json(TYPE(get_setting_response), "{}", "{}");
-    expect_json(TYPE(get_settings_response), "{}", "{\"settings\":[]}");
+    expect_json(TYPE(get_settings_response), "{}", "{\"settings\":[],\"nextPageToken\":\"\"}");
 }
 
 static void times_are_text(void **state)
@@ -120,7 +123,7 @@ static void times_are_text(void **state)
     expect_json(TYPE(get_chat_users_request),
                 "{\"chat_id\": 1, \"seen_since\": \"2024-05-01T12:00:00.5+03:00\"}",
                 "{\"chatId\":\"1\",\"limit\":0,\"seenSince\":\"2024-05-01T09:00:00.500Z\","
-                "\"dataSource\":\"\"}");
+                "\"dataSource\":\"\"," NO_PAGE "}");
     expect_error(TYPE(get_chat_users_request), "{\"seen_since\": {\"seconds\": 5}}", "seen_since");
     expect_error(TYPE(get_chat_users_request), "{\"seen_since\": \"yesterday\"}", "seen_since");
 }

@@ -79,6 +79,8 @@ CONVERSATION = [
     ("GetSetting", {"key": "k", "default_value": "d"}, OK, {"value": ""}),
     ("GetSetting", {"key": "none", "default_value": "d"}, OK, {"value": "d"}),
     ("GetSettings", {}, OK, None),
+    ("GetSettings", {"page_size": 1}, OK, None),
+    ("GetSettings", {"page_size": 1, "page_token": "x"}, "INVALID_ARGUMENT", None),
     ("SetChatSetting", dict(HERE, key="k", value="v"), OK, changed(1)),
     ("SetChatSetting", dict(HERE, key="null"), OK, changed(1)),
     ("GetChatSetting", dict(HERE, setting="k"), OK, {"value": "v"}),

@@ -13,19 +13,17 @@ import { ChatstoreError, Lost, type StatusName } from "./errors.js";
 import { Try } from "./frames.js";
 import type { Result } from "./gen/chatstore/v1/envelope_pb.js";
 import { Access, Cost, call as callOption } from "./gen/chatstore/v1/options_pb.js";
+import { Retry, type Reason } from "./retry.js";
 import { newRequestId } from "./uuid.js";
 
-const BACKOFF_MS = 50;
-const BACKOFF_MS_MAX = 2000;
-const ANSWERED_TRIES_MAX = 4;
 const UNKNOWN_OUTCOME = "whether it was carried out is not known";
 
 /**
  * One call from its request to its response, over as many tries as its time allows.
  *
- * A try that found no server, or lost it, is repeated until the deadline; one that the server
- * itself answered with UNAVAILABLE (a source is down) a few times. Reads may be repeated without
- * harm; writes carry a request id, the same in every try, by which the server does them once.
+ * A try that found no server, lost it, or was answered UNAVAILABLE is repeated as Retry says. Reads
+ * may be repeated without harm; writes carry a request id, the same in every try, by which the
+ * server does them once.
  */
 export class Attempt<I extends DescMessage, O extends DescMessage> {
   readonly name: string;
@@ -35,8 +33,7 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
   readonly #requestId: string;
   readonly #isPoint: boolean;
   readonly #deadline: number;
-  #failures = 0;
-  #answered = 0;
+  readonly #retry = new Retry();
   #isUnknown = false;
   /** Why the last connection could not be made, as the end of a text. */
   #reason = "";
@@ -83,7 +80,7 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
     const { outcome } = this.#options;
     if (outcome) {
       Object.assign(outcome, { source, failedSources, mergedSources });
-      outcome.attempts = this.#failures + 1;
+      outcome.attempts = this.#retry.count + 1;
     }
     if (status && status.code !== 0) {
       const details = { method: this.name, source, failedSources };
@@ -101,14 +98,13 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
     if (error instanceof Lost) {
       this.#isUnknown ||= error.sent;
       this.#reason = `; before that: ${error.message}`;
-    } else if (error instanceof ChatstoreError && error.status === "UNAVAILABLE") {
-      this.#answered += 1;
-    } else {
+    }
+    const reason = reasonOf(error);
+    if (!reason) {
       throw this.#named(error);
     }
-    const delayMs = backoffMs(this.#failures);
-    this.#failures += 1;
-    if (this.#answered >= ANSWERED_TRIES_MAX || delayMs >= this.remainingMs()) {
+    const delayMs = this.#retry.delayMs(reason, performance.now(), this.#deadline);
+    if (delayMs === undefined) {
       throw error instanceof Lost ? this.#lastError(error) : error;
     }
     return delayMs;
@@ -151,8 +147,13 @@ export class Attempt<I extends DescMessage, O extends DescMessage> {
   }
 }
 
-/** Milliseconds to wait after so many failures before this one, with jitter. */
-function backoffMs(failures: number): number {
-  const fullMs = Math.min(BACKOFF_MS * 2 ** Math.min(failures, 16), BACKOFF_MS_MAX);
-  return fullMs * (0.5 + Math.random() / 2);
+/** Why the try may be repeated; undefined: it may not. */
+function reasonOf(error: unknown): Reason | undefined {
+  if (error instanceof Lost) {
+    return error.sent ? "lost" : "unreached";
+  }
+  if (error instanceof ChatstoreError && error.status === "UNAVAILABLE") {
+    return error.source !== "" || error.failedSources.length > 0 ? "source" : "server";
+  }
+  return undefined;
 }

@@ -11,7 +11,6 @@ import type { Wire } from "./wire.js";
 export * from "./exports.js";
 
 const CONNECT_TIMEOUT_MS = 5000;
-const FRAME_BYTES = 256 << 10;
 const HOST_SCHEMES = ["tcp:", "tls+tcp:", "ws:", "wss:"];
 
 /** What a client in Node may be given. */
@@ -54,16 +53,7 @@ export class Client extends BaseClient {
       maxPayload: replyBytesMax + ID_BYTES,
       perMessageDeflate: false,
     });
-    const send = (message: Uint8Array): void => sendInFrames(socket, message);
-    return connectWebSocket(socket, { ...options, send });
-  }
-}
-
-/** A server of nng takes a message of any length, but drops who sends it in frames over 1 MiB. */
-function sendInFrames(socket: WebSocket, message: Uint8Array): void {
-  for (let at = 0; at < message.length; at += FRAME_BYTES) {
-    const fin = at + FRAME_BYTES >= message.length;
-    socket.send(message.subarray(at, at + FRAME_BYTES), { fin });
+    return connectWebSocket(socket, options);
   }
 }
 

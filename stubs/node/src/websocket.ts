@@ -21,8 +21,6 @@ export interface WebSocketOptions {
   url: string;
   replyBytesMax: number;
   connectTimeoutMs: number;
-  /** Sends a message otherwise than the socket's own send(). */
-  send?: (message: Uint8Array) => void;
 }
 
 /** Waits until this socket is open; rejects with Lost. */
@@ -53,12 +51,10 @@ export function connectWebSocket(
 /** A connection over a WebSocket that is open. */
 class WebSocketWire extends Wire {
   readonly #socket: WebSocketLike;
-  readonly #send: (message: Uint8Array) => void;
 
   constructor(socket: WebSocketLike, options: WebSocketOptions) {
     super(options.url, options.replyBytesMax);
     this.#socket = socket;
-    this.#send = options.send ?? ((message) => socket.send(message));
     socket.onmessage = (event: { data: unknown }) => this.#receive(event.data);
     socket.onerror = () => this.#lose();
     socket.onclose = () => this.#lose();
@@ -68,7 +64,7 @@ class WebSocketWire extends Wire {
     const message = new Uint8Array(ID_BYTES + body.length);
     new DataView(message.buffer).setUint32(0, (id | 0x80000000) >>> 0);
     message.set(body, ID_BYTES);
-    this.#send(message);
+    this.#socket.send(message);
   }
 
   protected override shut(): void {

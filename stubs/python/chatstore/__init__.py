@@ -6,11 +6,11 @@ bots know.
 """
 
 from chatstore.aio import Client
-from chatstore.contract import Outcome, SourceFailure
+from chatstore.contract import Outcome
 from chatstore.errors import (
     Aborted, AlreadyExists, ChatstoreError, DataLoss, DeadlineExceeded, FailedPrecondition, Internal,
-    InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable,
-    Unimplemented,
+    InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, SourceFailure, Unauthenticated,
+    Unavailable, Unimplemented,
 )
 from chatstore.sync import SyncClient
 

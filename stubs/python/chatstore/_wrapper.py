@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import ssl
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -119,10 +120,13 @@ class EmbeddedBackend:
 
 
 class RemoteBackend:
-    """A server."""
+    """A server, by a configuration with the key "url"."""
 
-    def __init__(self, client: SyncClient) -> None:
-        self._client = client
+    def __init__(self, config: Mapping[str, Any], connections: int, timeout: float) -> None:
+        self._client = SyncClient(
+            str(config["url"]), token=config.get("token"),
+            timeout=float(config.get("timeout", timeout)), ssl=tls_context(config),
+            connections_max=max(1, connections))
 
     def run(self, plan: Plan, values: dict[str, Any]) -> Any:
         """Field 1 of the response."""
@@ -151,6 +155,24 @@ def log_failed_sources(plan: Plan, outcome: Outcome) -> None:
 
 
 # ---- Configuration ----
+
+def tls_context(config: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """As the files "ca", "cert" and "key" say; None: what the system trusts."""
+    context: ssl.SSLContext | None = config.get("ssl")
+    ca, cert, key = (config.get(name) for name in ("ca", "cert", "key"))
+    if context is not None or (ca is None and cert is None and key is None):
+        return context
+    if (cert is None) != (key is None):
+        raise InvalidArgument('a certificate and its key belong together: "cert" and "key"')
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise InvalidArgument(
+            f"the certificates cannot be read ({ca}, {cert}, {key}): {error}") from None
+    return context
+
 
 def check_config(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The sources of the wrapper's dictionary; raises ValueError for what cannot be."""

@@ -6,13 +6,13 @@ import asyncio
 import os
 import socket
 import ssl as tls
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
 from chatstore import calls
-from chatstore.attempts import Attempt, find_call
+from chatstore.attempts import PAGE_SIZE, Attempt, find_call
 from chatstore.contract import Call, Outcome
 from chatstore.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from chatstore.sp import HELLO, HELLO_OF_SERVER, REPLY_BYTES_MAX, Framing, Lost, TooLarge, check_hello
@@ -98,6 +98,20 @@ class Client(calls.AsyncCalls):
         attempt = self._attempt(find_call(method), values, timeout, request_id)
         return await self._complete(attempt, attempt.response, outcome)
 
+    async def pages(
+        self, method: Callable[..., Awaitable[list[R]]], *, page_size: int = PAGE_SIZE, **arguments: Any
+    ) -> AsyncIterator[list[R]]:
+        """The rows of a list, page by page: client.pages(client.get_chat_messages_since, chat_id=-100).
+
+        What is promised when rows come or go meanwhile stands in docs/clients.md.
+        """
+        outcome = Outcome()
+        more = True
+        while more:
+            yield await method(
+                page_size=page_size, page_token=outcome.next_page_token, outcome=outcome, **arguments)
+            more = outcome.next_page_token != ""
+
     async def _run(
         self,
         call: Call[T],
@@ -133,6 +147,8 @@ class Client(calls.AsyncCalls):
                 try:
                     return read(await self._channel.exchange(attempt), outcome)
                 except (Lost, Unavailable) as error:
+                    if isinstance(self._channel, EmbeddedLink):
+                        raise
                     delay = attempt.failed(error)
                 await asyncio.sleep(delay)
         finally:

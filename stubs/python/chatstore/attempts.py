@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from chatstore import calls
-from chatstore.contract import Call, Outcome, SourceFailure
+from chatstore.contract import Call, Outcome
 from chatstore.errors import (
-    ChatstoreError, DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable, status_error,
+    ChatstoreError, DeadlineExceeded, InvalidArgument, ResourceExhausted, SourceFailure, Unavailable,
+    status_error,
 )
+from chatstore.retry import Reason, Retry
 from chatstore.sp import REQUEST_BYTES_MAX, Lost
 
 T = TypeVar("T")
 
-BACKOFF_S = 0.05
-BACKOFF_MAX_S = 2.0
-ANSWERED_TRIES_MAX = 4
 TIMEOUT_MS_MAX = (1 << 32) - 1
+PAGE_SIZE = 1000
 
 
 class Attempt(Generic[T]):
     """One call from its values to its answer, over as many tries as its time allows.
 
-    A try that found no server, or lost it, is repeated until the deadline; one that the server
-    itself answered with UNAVAILABLE (a source is down) a few times. Reads may be repeated without
-    harm; writes carry a request_id, the same in every try, by which the server does them once.
+    A try that found no server, lost it, or was answered UNAVAILABLE is repeated as chatstore.retry
+    says. Reads may be repeated without harm; writes carry a request_id, the same in every try, by
+    which the server does them once.
     """
 
     def __init__(
@@ -44,8 +43,7 @@ class Attempt(Generic[T]):
         self.call = call
         self.deadline = time.monotonic() + timeout
         self._token = token
-        self._failures = 0
-        self._answered = 0
+        self._retry = Retry()
         self._unknown = False
         self._reason = ""
         try:
@@ -78,26 +76,30 @@ class Attempt(Generic[T]):
 
     def response(self, reply: bytes, outcome: Outcome | None) -> dict[str, Any]:
         """The whole response; raises what the status says."""
-        return self.call.response.decoder.decode(self.payload(reply, outcome))
+        response = self.call.response.decoder.decode(self.payload(reply, outcome))
+        if outcome is not None:
+            outcome.next_page_token = response.get("next_page_token", "")
+        return response
 
     def payload(self, reply: bytes, outcome: Outcome | None) -> bytes:
         """The encoded response; raises what the status says."""
         payload = read_result(self.call.name, reply, outcome)
         if outcome is not None:
-            outcome.attempts = self._failures + 1
+            outcome.attempts = self._retry.count + 1
         return payload
 
     def failed(self, error: Lost | Unavailable) -> float:
         """Seconds to wait before the next try; raises if there is none."""
         if isinstance(error, Unavailable):
-            self._answered += 1
+            is_source = error.source or error.failed_sources
+            reason = Reason.SOURCE if is_source else Reason.SERVER
         else:
+            reason = Reason.LOST if error.sent else Reason.UNREACHED
             self._unknown |= error.sent
             if not error.late or not self._reason:
                 self._reason = str(error)
-        delay = backoff(self._failures)
-        self._failures += 1
-        if self._answered >= ANSWERED_TRIES_MAX or delay >= self.remaining():
+        delay = self._retry.delay(reason, time.monotonic(), self.deadline)
+        if delay is None:
             raise self._last(error) from None
         return delay
 
@@ -115,11 +117,6 @@ class Attempt(Generic[T]):
             method=self.call.name)
 
 
-def backoff(failures: int) -> float:
-    """Seconds to wait after so many failures before this one, with jitter."""
-    return min(BACKOFF_S * 2.0 ** min(failures, 16), BACKOFF_MAX_S) * random.uniform(0.5, 1.0)
-
-
 def read_result(method: str, reply: bytes, outcome: Outcome | None) -> bytes:
     """The payload of the one result; raises what the status says."""
     try:
@@ -129,13 +126,15 @@ def read_result(method: str, reply: bytes, outcome: Outcome | None) -> bytes:
     if len(results) != 1:
         raise status_error(13, f"{method}: {len(results)} results for one call", method)
     result = results[0]
+    failed_sources = [SourceFailure(**each) for each in result["failed_sources"]]
     if outcome is not None:
         outcome.source = result["source"]
         outcome.merged_sources = result["merged_sources"]
-        outcome.failed_sources = [SourceFailure(**each) for each in result["failed_sources"]]
+        outcome.failed_sources = failed_sources
     status = result["status"]
     if status is not None and status["code"] != 0:
-        raise status_error(status["code"], status["message"], method, result["source"])
+        raise status_error(
+            status["code"], status["message"], method, result["source"], failed_sources)
     payload: bytes = result["payload"]
     return payload
 

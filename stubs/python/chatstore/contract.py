@@ -9,6 +9,7 @@ from datetime import timezone
 from typing import Generic, TypeVar
 
 from chatstore import codec
+from chatstore.errors import SourceFailure
 
 T = TypeVar("T")
 
@@ -80,15 +81,6 @@ class Call(Generic[T]):
 
 
 @dataclass(slots=True)
-class SourceFailure:
-    """A source that could not take part in a merged read."""
-
-    source: str
-    code: int
-    message: str
-
-
-@dataclass(slots=True)
 class Outcome:
     """What came of a call beside its answer; filled by the call that is given one.
 
@@ -97,12 +89,14 @@ class Outcome:
         merged_sources: of merged reads, the sources whose rows are in the answer.
         failed_sources: of merged reads, those that could not answer.
         attempts: how often the call was sent, or would have been with a connection.
+        next_page_token: of lists that were asked for a page; empty: it was the last.
     """
 
     source: str = ""
     merged_sources: list[str] = field(default_factory=list)
     failed_sources: list[SourceFailure] = field(default_factory=list)
     attempts: int = 0
+    next_page_token: str = ""
 
 
 class AsyncRunner:

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class SourceFailure:
+    """A source that could not take part in a merged read."""
+
+    source: str
+    code: int
+    message: str
+
 
 class ChatstoreError(Exception):
     """A call failed.
@@ -10,15 +22,24 @@ class ChatstoreError(Exception):
         code: the status as a google.rpc code.
         method: the call's name, as in "GetChatUser"; empty where the client itself failed.
         source: the source that answered; empty if none did.
+        failed_sources: the sources that failed in a merged read.
     """
 
     code = 2
     status = "UNKNOWN"
 
-    def __init__(self, message: str, *, method: str = "", source: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "",
+        source: str = "",
+        failed_sources: Sequence[SourceFailure] = (),
+    ) -> None:
         super().__init__(message)
         self.method = method
         self.source = source
+        self.failed_sources = list(failed_sources)
 
 
 class InvalidArgument(ChatstoreError, ValueError):
@@ -109,11 +130,16 @@ BY_CODE: dict[int, type[ChatstoreError]] = {
 }
 
 
-def status_error(code: int, message: str, method: str, source: str = "") -> ChatstoreError:
+def status_error(
+    code: int,
+    message: str,
+    method: str,
+    source: str = "",
+    failed_sources: Sequence[SourceFailure] = (),
+) -> ChatstoreError:
     """The exception of a status."""
-    kind = BY_CODE.get(code)
-    if kind is None:
-        error = ChatstoreError(f"{message} (status {code})", method=method, source=source)
-        error.code = code
-        return error
-    return kind(message, method=method, source=source)
+    kind = BY_CODE.get(code, ChatstoreError)
+    text = message if code in BY_CODE else f"{message} (status {code})"
+    error = kind(text, method=method, source=source, failed_sources=failed_sources)
+    error.code = code
+    return error

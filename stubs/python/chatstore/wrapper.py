@@ -27,7 +27,6 @@ from chatstore._wrapper import (
 from chatstore.contract import Call
 from chatstore.enums import CacheType, MediaStatus, MessageCategory, MessageType, SpamReason
 from chatstore.errors import InvalidArgument
-from chatstore.sync import SyncClient
 from chatstore.urls import is_url
 
 __all__ = [
@@ -63,12 +62,9 @@ def open_backend(
             if not db_path:
                 raise InvalidArgument("dbPath is empty")
             config = {"sources": {"default": {"path": db_path}}}
-    url = config.get("url")
-    if url is None:
+    if config.get("url") is None:
         return EmbeddedBackend(configuration_text(config, connections, timeout))
-    return RemoteBackend(SyncClient(
-        url, token=config.get("token"), timeout=float(config.get("timeout", timeout)),
-        ssl=config.get("ssl"), connections_max=max(1, connections)))
+    return RemoteBackend(config, connections, timeout)
 
 
 def row_limit(limit: int | None) -> int:
@@ -84,11 +80,13 @@ class DatabaseWrapper:
         maxConnections: connections that read at the same time, of each source that says nothing
             else.
         timeout: seconds to wait for a lock or for a server.
-        config: {"default", "sources", "chatMapping"} or {"url", "token", "timeout", "ssl"}.
+        config: {"default", "sources", "chatMapping"} or {"url", "token", "timeout"}; with a
+            tls+tcp URL also the files "ca" (default: the system's), "cert" and "key", or "ssl", a
+            context of Python's.
 
     Raises:
         ValueError: both or neither of dbPath and config; no sources; a source without a path; a
-            default that is no source.
+            default that is no source; a URL or certificates that cannot be.
     """
 
     def __init__(

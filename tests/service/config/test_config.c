@@ -187,11 +187,11 @@ static const char access_text[] =
     "[database]\ndefault = \"main\"\n"
     "[service]\nlisten = [\"tls+tcp://0.0.0.0:7000\"]\n"
     "[service.tls]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"\nclient-ca = \"ca.pem\"\n"
-    "[service.audit]\npath = \"audit.log\"\n"
+    "[service.audit]\npath = \"audit.log\"\nrequired = true\n"
     "[[service.clients]]\nname = \"bot-a\"\ntoken-hash = " HASH_A "\nread = [\"*\"]\n"
     "write = [\"main\"]\n"
     "[[service.clients]]\nname = \"ops\"\ntoken-hash = " HASH_B "\nadmin = true\n"
-    "read = [\"old\"]\nchats = [5, -7]\n";
+    "read = [\"old\"]\nchats = [5, -7]\ncalls_in_flight_max = 7\n";
 
 static void check_access(const struct config *config)
 {
@@ -213,6 +213,9 @@ static void check_access(const struct config *config)
     assert_string_equal(config->tls.client_ca, "/base/ca.pem");
     assert_int_equal(config->tls.client_certificates, CONFIG_CLIENT_CERTIFICATES_REQUIRED);
     assert_string_equal(config->audit_path, "/base/audit.log");
+    assert_true(config->audit_required);
+    assert_int_equal(bot->calls_in_flight_max, 0);
+    assert_int_equal(ops->calls_in_flight_max, 7);
 }
 
 static void who_may_call_loads_and_prints_and_loads_again(void **state)

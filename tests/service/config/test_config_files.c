@@ -189,6 +189,51 @@ static void rights_are_looked_at(void **state)
     loaded_free(&loaded);
 }
 
+/* A configuration with a client and a key, of these modes; whose file and key it is is known. */
+static void expect_modes(mode_t file_mode, mode_t key_mode, const char *part)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "[database.sources]\ndefault = { path = \"new.db\" }\n[service.tls]\n"
+             "certificate = \"c.pem\"\nkey = \"k.pem\"\n[[service.clients]]\nname = \"a\"\n"
+             "read = [\"*\"]\ntoken-hash = \"sha256:%064d\"\n",
+             0);
+    write_file("c.toml", text);
+    write_file("k.pem", "");
+    assert_int_equal(chmod("c.toml", file_mode), 0);
+    assert_int_equal(chmod("k.pem", key_mode), 0);
+    struct loaded loaded = load_file("c.toml");
+    assert_int_equal(loaded.status, CONFIG_OK);
+    assert_int_equal(loaded.report->total[CONFIG_WARNING], part ? 1 : 0);
+    if (part)
+        assert_non_null(find_text(loaded.report, part));
+    loaded_free(&loaded);
+}
+
+static void files_that_others_may_change_are_told(void **state)
+{
+    (void)state;
+    expect_modes(0600, 0600, NULL);
+    expect_modes(0644, 0640, NULL);
+    expect_modes(0620, 0600, "others than the server's user and root may write this file");
+    expect_modes(0602, 0600, "so let themselves in");
+    expect_modes(0600, 0644, "everybody on this machine may read the private key");
+    expect_modes(0600, 0660, "may write the private key");
+    if (geteuid() == 0) { /* else whose it is cannot be changed */
+        assert_int_equal(chown("k.pem", 65534, (gid_t)-1), 0);
+        expect_modes(0600, 0600, "may write the private key");
+        assert_int_equal(chown("k.pem", 0, (gid_t)-1), 0);
+        assert_int_equal(chown("c.toml", 65534, (gid_t)-1), 0);
+        expect_modes(0600, 0600, "so let themselves in");
+    }
+    /* Without clients and keys it says nothing of who may call. */
+    write_file("plain.toml", "[database.sources]\ndefault = { path = \"new.db\" }\n");
+    assert_int_equal(chmod("plain.toml", 0666), 0);
+    struct loaded loaded = load_file("plain.toml");
+    assert_int_equal(loaded.report->count, 0);
+    loaded_free(&loaded);
+}
+
 static void two_names_of_one_file_are_an_error(void **state)
 {
     (void)state;
@@ -311,6 +356,7 @@ int main(void)
         IN_FOLDER(a_file_beyond_the_limit_is_refused),
         IN_FOLDER(files_that_cannot_be_opened_make_a_source_unavailable),
         IN_FOLDER(rights_are_looked_at),
+        IN_FOLDER(files_that_others_may_change_are_told),
         IN_FOLDER(two_names_of_one_file_are_an_error),
         IN_FOLDER(one_file_needs_no_configuration),
         IN_FOLDER(a_vanished_working_directory_is_told),

@@ -13,4 +13,5 @@ UPDATE things SET loud = :loud, text = 'it''s -- no comment, :no param' WHERE "a
 -- name: GetThings
 {columns}
 FROM things
+ORDER BY made_at DESC, chat_id
 LIMIT :limit;

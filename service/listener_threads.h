@@ -1,11 +1,11 @@
 /* Where nng's threads run. nng starts them with the process's first socket. */
-#ifndef CHATSTORE_SERVICE_NETWORK_THREADS_H
-#define CHATSTORE_SERVICE_NETWORK_THREADS_H
+#ifndef CHATSTORE_SERVICE_LISTENER_THREADS_H
+#define CHATSTORE_SERVICE_LISTENER_THREADS_H
 
 #include <sched.h>
 #include <stdbool.h>
 
-struct network_threads {
+struct listener_threads {
     cpu_set_t caller; /* where the caller may run otherwise */
     bool confined;
 };
@@ -13,7 +13,7 @@ struct network_threads {
 /* Threads that are started from now on run on this CPU and the ones after it, `cpus` in all; 0, or
  * as many as there are: anywhere. Before the first socket is opened, and until end; the same
  * thread. */
-void network_threads_begin(struct network_threads *threads, unsigned cpus);
-void network_threads_end(const struct network_threads *threads);
+void listener_threads_begin(struct listener_threads *threads, unsigned cpus);
+void listener_threads_end(const struct listener_threads *threads);
 
 #endif

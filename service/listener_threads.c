@@ -1,4 +1,4 @@
-#include "network_threads.h"
+#include "listener_threads.h"
 
 #include <nng/nng.h>
 #include <pthread.h>
@@ -22,7 +22,7 @@ static bool confine(const cpu_set_t *allowed, unsigned cpus)
     return pthread_setaffinity_np(pthread_self(), sizeof chosen, &chosen) == 0;
 }
 
-void network_threads_begin(struct network_threads *threads, unsigned cpus)
+void listener_threads_begin(struct listener_threads *threads, unsigned cpus)
 {
     threads->confined =
         cpus > 0 &&
@@ -34,7 +34,7 @@ void network_threads_begin(struct network_threads *threads, unsigned cpus)
     nng_init_set_parameter(NNG_INIT_NUM_RESOLVER_THREADS, 1);
 }
 
-void network_threads_end(const struct network_threads *threads)
+void listener_threads_end(const struct listener_threads *threads)
 {
     if (threads->confined)
         pthread_setaffinity_np(pthread_self(), sizeof threads->caller, &threads->caller);
