@@ -156,20 +156,6 @@ static void read_scripts(void)
     free(entries);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_prepare();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_forget();
-    return 0;
-}
-
 int main(void)
 {
     static const struct CMUnitTest whole[] = {
@@ -183,7 +169,7 @@ int main(void)
         tests[test_count++] = whole[i];
     for (size_t i = 0; i < file_count; i++)
         add_groups(&files[i]);
-    int failed = _cmocka_run_group_tests("calls", tests, test_count, setup, teardown);
+    int failed = _cmocka_run_group_tests("calls", tests, test_count, world_prepare, world_forget);
     for (size_t i = 0; i < file_count; i++)
         case_file_free(&files[i]);
     return failed;

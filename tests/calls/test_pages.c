@@ -408,20 +408,6 @@ static int open_small(void **state)
     return 0;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_prepare();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_forget();
-    return 0;
-}
-
 #define THROUGH(door, test)                                                                        \
     {                                                                                              \
 #test " (" #door ")", test, open_##door, stage_close, NULL                                 \
@@ -440,5 +426,5 @@ int main(void)
         THROUGH(small, a_page_ends_before_the_reply_is_full),
     };
     door_setup(LOG_INFO);
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_prepare, world_forget);
 }

@@ -479,20 +479,6 @@ static void every_message_survives_a_round_trip(void **state)
 #claim " (embedded)", claim, stage_open_embedded, stage_close, NULL                        \
     }
 
-static int setup(void **state)
-{
-    (void)state;
-    world_prepare();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_forget();
-    return 0;
-}
-
 int main(void)
 {
     static enum door_kind ipc = DOOR_IPC, embedded = DOOR_EMBEDDED;
@@ -512,5 +498,5 @@ int main(void)
         cmocka_unit_test(every_message_survives_a_round_trip),
     };
     door_setup(LOG_INFO);
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_prepare, world_forget);
 }

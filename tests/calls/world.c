@@ -62,8 +62,9 @@ static void make_template(const struct case_file *fixture, const char *name)
     door_close(&door);
 }
 
-void world_prepare(void)
+int world_prepare(void **state)
 {
+    (void)state;
     char path[4 * SANDBOX_PATH_BYTES];
     struct case_file fixture;
     sandbox_open(&templates);
@@ -71,11 +72,14 @@ void world_prepare(void)
     for (size_t i = 0; i < NAME_COUNT; i++)
         make_template(&fixture, names[i]);
     case_file_free(&fixture);
+    return 0;
 }
 
-void world_forget(void)
+int world_forget(void **state)
 {
+    (void)state;
     sandbox_close(&templates);
+    return 0;
 }
 
 void world_open(struct sandbox *sandbox)

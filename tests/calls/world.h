@@ -15,9 +15,10 @@
 
 #define WORLD_CONFIG "chatstore.toml"
 
-/* Make the files that every world starts with; once for a program. */
-void world_prepare(void);
-void world_forget(void);
+/* cmocka's setup and teardown of a group: the files that every world starts with; once for a
+ * program. */
+int world_prepare(void **state);
+int world_forget(void **state);
 
 /* A folder with fresh copies of them and the configuration. */
 void world_open(struct sandbox *sandbox);

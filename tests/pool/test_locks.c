@@ -68,16 +68,21 @@ static void a_lock_with_a_rollback_journal(void **state)
     a_lock_that_stays_makes_calls_unavailable_and_no_more(SOURCE_JOURNAL_TRUNCATE);
 }
 
+static void lock_for_good(struct peer *peer)
+{
+    path = folder_file("bot.db");
+    file_make(path.text, 6);
+    peer_start(peer, path.text);
+    assert_string_equal(peer_sql(peer, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT"),
+                        "ok");
+}
+
 /* In WAL mode nobody but the one that locks may even read. */
 static void an_exclusive_locking_mode_is_waited_out(void **state)
 {
     (void)state;
     struct peer peer;
-    path = folder_file("bot.db");
-    file_make(path.text, 6);
-    peer_start(&peer, path.text);
-    assert_string_equal(peer_sql(&peer, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT"),
-                        "ok");
+    lock_for_good(&peer);
     struct source_config config = config_of("main", path.text);
     struct source *source = open_source(&config);
     assert_int_equal(info_of(source).state, SOURCE_DOWN);
@@ -93,11 +98,7 @@ static void a_call_does_not_wait_for_the_opening_beyond_its_deadline(void **stat
 {
     (void)state;
     struct peer peer;
-    path = folder_file("bot.db");
-    file_make(path.text, 6);
-    peer_start(&peer, path.text);
-    assert_string_equal(peer_sql(&peer, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT"),
-                        "ok");
+    lock_for_good(&peer);
     struct source_config config = config_of("main", path.text);
     struct source *source = source_open(fixture_pool(), &config);
     struct run run;

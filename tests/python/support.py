@@ -165,6 +165,16 @@ class FalseServer:
             self.errors.append(error)
 
 
+def receive_all(plain, count):
+    data = b""
+    while len(data) < count:
+        more = plain.recv(count - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
 class Peer:
     """A client's connection, seen from the server."""
 
@@ -173,13 +183,7 @@ class Peer:
         self._prefix = b"\x01" if ipc else b""
 
     def receive(self, count):
-        data = b""
-        while len(data) < count:
-            more = self.socket.recv(count - len(data))
-            if not more:
-                raise EOFError
-            data += more
-        return data
+        return receive_all(self.socket, count)
 
     def greet(self):
         assert HELLO.unpack(self.receive(8)) == (b"\0SP\0", REQ, 0)

@@ -35,13 +35,7 @@ class WebSocket:
         self.status = int(head.split()[1])
 
     def receive(self, count):
-        data = b""
-        while len(data) < count:
-            more = self.socket.recv(count - len(data))
-            if not more:
-                raise EOFError
-            data += more
-        return data
+        return support.receive_all(self.socket, count)
 
     def announce(self, first, length):
         """The header of a frame, with a mask of zeros."""
