@@ -4,14 +4,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 void name_new_message(char *text, size_t bytes)
 {
-    static atomic_uint_fast64_t next;
-    uint_fast64_t begin = 0;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-    atomic_compare_exchange_strong(&next, &begin, now_us);
-    snprintf(text, bytes, "%" PRIuFAST64, atomic_fetch_add(&next, 1));
+    static atomic_uint_fast64_t begin_s, count;
+    uint_fast64_t unset = 0;
+    atomic_compare_exchange_strong(&begin_s, &unset, (uint_fast64_t)time(NULL));
+    snprintf(text, bytes, "%" PRIuFAST64 "%07d%09" PRIuFAST64, begin_s, (int)getpid(),
+             atomic_fetch_add(&count, 1));
 }

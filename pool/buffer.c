@@ -50,8 +50,8 @@ bool buffer_grow(struct buffer *buffer, size_t bytes)
 
 void buffer_append(struct buffer *buffer, const void *data, size_t bytes)
 {
-    uint8_t *at = buffer_reserve(buffer, bytes);
-    if (at && bytes > 0) {
+    uint8_t *at = bytes > 0 ? buffer_reserve(buffer, bytes) : NULL;
+    if (at) {
         memcpy(at, data, bytes);
         buffer->bytes += bytes;
     }

@@ -474,6 +474,8 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
         nng_aio_stop(listener->exchanges[i].aio);
     if (listener->look_aio)
         nng_aio_stop(listener->look_aio);
+    if (addresses_abandon(listener->addresses))
+        return;
     /* Last: nng 1.10 aborts when a thread is still in a call on a context of a socket that is
      * closed. */
     nng_close(listener->socket);

@@ -37,6 +37,8 @@ struct addresses {
     struct listener_tls *tls; /* NULL: no certificate is needed */
 };
 
+#define LOCK_END ".lock" /* behind the path of the socket */
+
 static bool is_ipc(const char *url)
 {
     return strncmp(url, "ipc://", 6) == 0;
@@ -56,7 +58,7 @@ static void make_folder(const char *path)
 static int lock_path(struct path_lock *lock, const char *path, char *error, size_t error_bytes)
 {
     make_folder(path);
-    snprintf(lock->path, sizeof lock->path, "%s.lock", path);
+    snprintf(lock->path, sizeof lock->path, "%s" LOCK_END, path);
     lock->file = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock->file >= 0 && flock(lock->file, LOCK_EX | LOCK_NB) == 0)
         return 0;
@@ -220,6 +222,20 @@ void addresses_free(struct addresses *addresses)
     free(addresses->tls_addresses);
     free(addresses->locks);
     free(addresses);
+}
+
+bool addresses_abandon(struct addresses *addresses)
+{
+    if (!addresses || addresses->tls_count == 0)
+        return false;
+    for (size_t i = 0; i < addresses->lock_count; i++) {
+        char socket[sizeof addresses->locks[i].path];
+        size_t bytes = strlen(addresses->locks[i].path) - strlen(LOCK_END);
+        snprintf(socket, sizeof socket, "%.*s", (int)bytes, addresses->locks[i].path);
+        unlink(socket);
+        unlink(addresses->locks[i].path);
+    }
+    return true;
 }
 
 size_t addresses_list_ports(const struct addresses *addresses, uint16_t *ports, size_t port_count)

@@ -18,6 +18,12 @@ int addresses_listen(nng_socket socket, const char *const *urls, size_t url_coun
 /* After the socket was closed. NULL is allowed. */
 void addresses_free(struct addresses *addresses);
 
+/* Before the process ends: nng 1.10 may abort it when a socket with TLS connections is closed, as
+ * it frees what its own threads still lock (nanomsg/nng issue 2110). So such a socket is left to
+ * the kernel. True: there are TLS addresses, the files of the others are gone, and neither the
+ * socket nor anything that its callbacks use may be touched any more. */
+bool addresses_abandon(struct addresses *addresses);
+
 /* The ports of the network, in network order; up to port_count. */
 size_t addresses_list_ports(const struct addresses *addresses, uint16_t *ports, size_t port_count);
 
