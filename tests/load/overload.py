@@ -125,7 +125,7 @@ def main():
     try:
         figures = measure(lab)
         missed = judge(figures, options.short)
-        lab.server.close()
+        lab.server.close(is_busy=True)
     finally:
         lab.close()
     print(f"FIGURES overload, {options.load}{' '.join(['', *lab.framing])}: capacity {figures['capacity']:.0f}/s (p99 {figures['p99_us'] / 1000:.1f} "

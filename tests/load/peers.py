@@ -78,7 +78,7 @@ class Peers(unittest.TestCase):
         after = settle(server.pid, self.before, what)
         new = Witness(self.tcp)
         new.check(f"{what}: a client that comes afterwards")
-        server.close()
+        server.close(is_busy=True)
         print(f"FIGURES {what}: descriptors {self.before.files} -> {after.files}, threads {self.before.threads} -> "
               f"{after.threads}, {self.before.rss_kib >> 10} -> {after.rss_kib >> 10} MiB; {served}", flush=True)
 

@@ -132,7 +132,7 @@ def main():
         after = settle(soak.server.pid, soak.before, "after the soak")
         problem = None if options.ignore_memory else growth_problem(samples)
         wal = max(sample[4] for sample in samples)
-        soak.server.close()
+        soak.server.close(is_busy=True)
     finally:
         soak.close()
     if options.out:

@@ -82,10 +82,11 @@ class Server:
     def file_count(self):
         return usage_of(self.pid).files
 
-    def close(self):
+    def close(self, is_busy=False):
+        """is_busy: it may have more to do than it ends in the time that it has to stop."""
         self.process.terminate()
         status = self.process.wait(WAIT_S_MAX)
-        if status != 0 or "cut off" in self.log():
+        if status != 0 or (not is_busy and "cut off" in self.log()):
             raise AssertionError(f"the server ended with {status}: {self.log()[-4000:]}")
 
     def kill(self):
