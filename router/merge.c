@@ -5,8 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 struct slot {
     uint64_t hash;
@@ -25,14 +23,7 @@ static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
 
 static void secret_init(void)
 {
-    if (getrandom(secret, sizeof secret, GRND_NONBLOCK) == (ssize_t)sizeof secret)
-        return;
-    /* Early in boot: the clock and where this process was loaded are what there is. */
-    struct timespec now = {0};
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t words[2] = {(uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30,
-                         (uint64_t)(uintptr_t)&secret ^ (uint64_t)(uintptr_t)&now << 16};
-    memcpy(secret, words, sizeof secret);
+    siphash_make_key(secret);
 }
 
 static void *merge_alloc(ProtobufCAllocator *allocator, size_t count, size_t item_bytes)

@@ -1,5 +1,9 @@
 #include "router/siphash.h"
 
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
 enum { COMPRESS_ROUNDS = 2, FINISH_ROUNDS = 4 };
 
 struct state {
@@ -57,4 +61,16 @@ uint64_t siphash(const uint8_t key[SIPHASH_KEY_BYTES], const uint8_t *data, size
     s.v2 ^= 0xff;
     run_rounds(&s, FINISH_ROUNDS);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+void siphash_make_key(uint8_t key[SIPHASH_KEY_BYTES])
+{
+    if (getrandom(key, SIPHASH_KEY_BYTES, GRND_NONBLOCK) == SIPHASH_KEY_BYTES)
+        return;
+    /* Early in boot: the clock and where this process was loaded are what there is. */
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t words[2] = {(uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30,
+                         (uint64_t)(uintptr_t)key ^ (uint64_t)(uintptr_t)&now << 16};
+    memcpy(key, words, SIPHASH_KEY_BYTES);
 }

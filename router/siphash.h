@@ -8,6 +8,9 @@
 
 enum { SIPHASH_KEY_BYTES = 16 };
 
+/* A key that nobody knows. Any thread, blocks on nothing. */
+void siphash_make_key(uint8_t key[SIPHASH_KEY_BYTES]);
+
 /* Any thread. `data` may be NULL if `bytes` is 0. */
 uint64_t siphash(const uint8_t key[SIPHASH_KEY_BYTES], const uint8_t *data, size_t bytes);
 

@@ -1,10 +1,11 @@
 #include "bad_tokens.h"
 
+#include "router/siphash.h"
+
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { WAYS = 8, SETS = BAD_TOKENS_ADDRESSES_MAX / WAYS };
 
@@ -18,7 +19,7 @@ struct suspect {
 struct bad_tokens {
     pthread_mutex_t lock;
     uint32_t max;
-    uint64_t seed; /* so that nobody can choose addresses that drive each other out */
+    uint8_t key[SIPHASH_KEY_BYTES]; /* so that nobody chooses addresses that drive others out */
     struct suspect sets[SETS][WAYS];
 };
 
@@ -28,8 +29,7 @@ struct bad_tokens *bad_tokens_new(uint32_t max)
     if (!bad_tokens)
         return NULL;
     bad_tokens->max = max;
-    if (getrandom(&bad_tokens->seed, sizeof bad_tokens->seed, GRND_NONBLOCK) < 0)
-        bad_tokens->seed = (uint64_t)(uintptr_t)bad_tokens;
+    siphash_make_key(bad_tokens->key);
     pthread_mutex_init(&bad_tokens->lock, NULL);
     return bad_tokens;
 }
@@ -62,9 +62,8 @@ uint64_t bad_tokens_address(const struct sockaddr_storage *address)
 
 static struct suspect *set_of(struct bad_tokens *bad_tokens, uint64_t address)
 {
-    uint64_t mixed = (address ^ bad_tokens->seed) * 0x9e3779b97f4a7c15U;
-    mixed = (mixed ^ mixed >> 32) * (bad_tokens->seed | 1);
-    return bad_tokens->sets[(mixed >> 40) % SETS];
+    uint64_t hash = siphash(bad_tokens->key, (const uint8_t *)&address, sizeof address);
+    return bad_tokens->sets[hash % SETS];
 }
 
 static bool is_over(const struct bad_tokens *bad_tokens, const struct suspect *suspect,
