@@ -80,6 +80,14 @@ void buffer_fixed64(struct buffer *buffer, uint64_t value)
     buffer_append(buffer, bytes, sizeof bytes);
 }
 
+uint64_t fixed64_at(const uint8_t at[8])
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < 8; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
 void buffer_string(struct buffer *buffer, const void *text, size_t bytes)
 {
     uint8_t *at = buffer_reserve(buffer, wire_varint_bytes(bytes) + bytes);

@@ -33,6 +33,8 @@ void buffer_append(struct buffer *buffer, const void *data, size_t bytes);
 /* Wire format. A tag is the already encoded key of a field. */
 void buffer_varint(struct buffer *buffer, uint64_t value);
 void buffer_fixed64(struct buffer *buffer, uint64_t value);
+/* What buffer_fixed64() put there. */
+uint64_t fixed64_at(const uint8_t at[8]);
 void buffer_string(struct buffer *buffer, const void *text, size_t bytes);
 
 /* A length-delimited value whose length is known only after it is written: open returns the mark

@@ -51,8 +51,8 @@ static bool next_value(const uint8_t **at, const uint8_t *end, struct value *val
     if (value->type == SQLITE_INTEGER || value->type == SQLITE_FLOAT) {
         if (end - *at < 8)
             return false;
-        for (unsigned i = 0; i < 8; i++)
-            value->bits |= (uint64_t) * (*at)++ << (8 * i);
+        value->bits = fixed64_at(*at);
+        *at += 8;
         return true;
     }
     if (value->type != SQLITE_TEXT && value->type != SQLITE_BLOB)

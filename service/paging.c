@@ -59,9 +59,8 @@ static bool read_fixed64(struct reader *reader, uint64_t *value_out)
 {
     if (reader->end - reader->at < HASH_BYTES)
         return false;
-    *value_out = 0;
-    for (unsigned i = 0; i < HASH_BYTES; i++)
-        *value_out |= (uint64_t)*reader->at++ << (8 * i);
+    *value_out = fixed64_at(reader->at);
+    reader->at += HASH_BYTES;
     return true;
 }
 
