@@ -272,7 +272,7 @@ static bool wait_for_opening(struct source *source, struct job *job)
 
 void source_submit(struct source *source, struct job *job)
 {
-    if (wait_for_opening(source, job))
+    if (!source->first_attempt_over && wait_for_opening(source, job))
         return;
     if (job->call->access == CALL_ACCESS_WRITE)
         writer_submit(source, job);

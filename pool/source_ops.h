@@ -82,8 +82,8 @@ struct source {
     pthread_cond_t changed; /* state, reads_running, readers_busy or writing changed */
     enum source_state state;
     struct status why;
-    bool first_attempt_over;
-    _Atomic bool closing; /* set with the lock held */
+    _Atomic bool first_attempt_over; /* set with the lock held, for good */
+    _Atomic bool closing;            /* set with the lock held */
     uint64_t generation;
     int64_t up_since_ms;
     unsigned retry_ms;
