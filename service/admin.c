@@ -186,7 +186,7 @@ static bool start_reload(struct call_run *run)
     }
     if (frame->client)
         snprintf(frame->client_name, sizeof frame->client_name, "%s", frame->client->name);
-    frame_leave_client(frame, 1);
+    admission_leave_client(frame, 1);
     frame->client = NULL;
     /* The reload waits until nobody uses the configuration before; this frame has no use for it. */
     snapshot_release(frame->snapshot);

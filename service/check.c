@@ -38,6 +38,26 @@ static bool skip(struct reader *reader, uint64_t bytes)
     return true;
 }
 
+/* Over the value that follows a key; where it has a length, its bytes are at *value_out. */
+static bool skip_value(struct reader *reader, uint64_t key, const uint8_t **value_out,
+                       uint64_t *bytes_out)
+{
+    uint64_t number;
+    switch (key & 7) {
+    case WIRE_VARINT:
+        return read_varint(reader, &number);
+    case WIRE_FIXED64:
+        return skip(reader, 8);
+    case WIRE_FIXED32:
+        return skip(reader, 4);
+    case WIRE_LENGTH:
+        return read_varint(reader, bytes_out) &&
+               (*value_out = reader->at, skip(reader, *bytes_out));
+    default:
+        return false;
+    }
+}
+
 static bool check_text(const ProtobufCFieldDescriptor *field, const uint8_t *text, size_t bytes,
                        const char *what, struct status *status)
 {
@@ -54,24 +74,12 @@ static bool check_text(const ProtobufCFieldDescriptor *field, const uint8_t *tex
 static bool check_field(const ProtobufCMessageDescriptor *message, struct reader *reader,
                         uint64_t key, const char *what, struct status *status)
 {
-    uint64_t value;
-    switch (key & 7) {
-    case WIRE_VARINT:
-        return read_varint(reader, &value);
-    case WIRE_FIXED64:
-        return skip(reader, 8);
-    case WIRE_FIXED32:
-        return skip(reader, 4);
-    case WIRE_LENGTH:
-        break;
-    default:
-        return false;
-    }
     const uint8_t *start;
-    if (!read_varint(reader, &value) || (start = reader->at, !skip(reader, value)))
+    uint64_t value;
+    if (!skip_value(reader, key, &start, &value))
         return false;
     const ProtobufCFieldDescriptor *field =
-        key >> 3 <= UINT32_MAX
+        (key & 7) == WIRE_LENGTH && key >> 3 <= UINT32_MAX
             ? protobuf_c_message_descriptor_get_field(message, (unsigned)(key >> 3))
             : NULL;
     if (field && field->type == PROTOBUF_C_TYPE_STRING) {
@@ -123,6 +131,18 @@ bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
         return true;
     struct reader reader = {bytes, bytes + count, token_is_text_out};
     return check_message(&chatstore__v1__request__descriptor, &reader, "the frame", status);
+}
+
+size_t check_count_calls(const uint8_t *bytes, size_t count)
+{
+    enum { CALLS = 2 << 3 | WIRE_LENGTH }; /* the field's key */
+    struct reader reader = {bytes, bytes + count, NULL};
+    const uint8_t *value;
+    uint64_t key, value_bytes;
+    size_t calls = 0;
+    while (read_varint(&reader, &key) && skip_value(&reader, key, &value, &value_bytes))
+        calls += key == CALLS;
+    return calls;
 }
 
 /* ---- Rules ---- */

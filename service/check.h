@@ -15,6 +15,9 @@ bool check_bytes(const ProtobufCMessageDescriptor *message, const uint8_t *bytes
 bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
                    struct status *status);
 
+/* How many calls the bytes of a chatstore.v1.Request hold, as far as they can be read. */
+size_t check_count_calls(const uint8_t *bytes, size_t count);
+
 /* The decoded request against the rules of its fields and the range of its timestamps. False with
  * INVALID_ARGUMENT. */
 bool check_rules(const struct call *call, const ProtobufCMessage *request, struct status *status);

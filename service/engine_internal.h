@@ -1,6 +1,6 @@
 /* What the parts of the engine share: engine.c (life), frame.c (a frame and its calls), gather.c
  * (one call over several sources), admin.c (calls to the server itself), authorize.c (who may call
- * what). */
+ * what), admission.c (how many calls at a time). */
 #ifndef CHATSTORE_SERVICE_ENGINE_INTERNAL_H
 #define CHATSTORE_SERVICE_ENGINE_INTERNAL_H
 
@@ -82,8 +82,16 @@ struct snapshot *engine_hold_snapshot(struct engine *engine);
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);
 
+/* admission.c: whether a frame of these bytes would find no place, so that it need not be decoded;
+ * why says so. */
+bool admission_is_full(const struct engine *engine, const uint8_t *request, size_t bytes,
+                       struct status *why);
+/* Places for the frame's calls, which are counted as the server's and the client's from now on.
+ * Returns how many of them are admitted, the first ones; why says what is with the others. */
+uint32_t admission_take(struct frame *frame, uint32_t count, struct status *why);
+void admission_give_back(struct frame *frame, uint32_t count);
 /* So many calls, all that are left of this frame, are no longer counted as the client's. */
-void frame_leave_client(struct frame *frame, uint32_t count);
+void admission_leave_client(struct frame *frame, uint32_t count);
 
 /* A job of this run for one source, into `answer`. */
 struct job_calls {

@@ -382,7 +382,6 @@ static bool frame_prepare(struct frame *frame, size_t count)
     }
     frame->runs = runs;
     frame->run_count = count;
-    frame->unfinished = count;
     frame->reply.results = results;
     frame->reply.n_results = count;
     return true;
@@ -417,62 +416,21 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
     return NULL;
 }
 
-void frame_leave_client(struct frame *frame, uint32_t count)
+/* From here on the calls that are admitted count, each until its run_finish(); the others of the
+ * frame are refused by now. Returns how many are; 0: none, and why. */
+static size_t admit(struct frame *frame, size_t count, struct status *why)
 {
-    if (frame->client_calls)
-        *frame->client_calls -= count;
-    frame->client_calls = NULL;
-}
-
-/* A client's own limit, so that one that asks for too much does not take the place of the others.
- * A reload counts anew. */
-static bool admit_client(struct frame *frame, uint32_t count, struct status *why)
-{
-    const struct config_client *client = frame->client;
-    if (!client || client->calls_in_flight_max == 0)
-        return true;
-    _Atomic uint32_t *calls = access_calls(frame->snapshot->access, client);
-    uint32_t in_flight = atomic_fetch_add(calls, count) + count;
-    if (in_flight <= client->calls_in_flight_max) {
-        frame->client_calls = calls;
-        return true;
-    }
-    *calls -= count;
-    status_set(why, STATUS_RESOURCE_EXHAUSTED,
-               "client %s has as many calls under way as it may (calls_in_flight_max = %u of its "
-               "[[service.clients]]; this frame brings %u); try again later",
-               client->name, client->calls_in_flight_max, count);
-    return false;
-}
-
-static bool admit_all(struct engine *engine, uint32_t count, struct status *why)
-{
-    uint32_t in_flight = atomic_fetch_add(&engine->calls_in_flight, count) + count;
-    if (in_flight <= engine->limits.calls_in_flight_max)
-        return true;
-    engine->calls_in_flight -= count;
-    status_set(
-        why, STATUS_RESOURCE_EXHAUSTED,
-        "the server works on as many calls as it may (calls_in_flight_max = %u); try again later",
-        engine->limits.calls_in_flight_max);
-    return false;
-}
-
-/* From here on the frame's calls count, each until its run_finish(). */
-static bool admit(struct frame *frame, size_t calls, struct status *why)
-{
-    uint32_t count = (uint32_t)calls;
-    if (!admit_client(frame, count, why))
-        return false;
-    if (admit_all(frame->engine, count, why)) {
-        if (frame_prepare(frame, calls))
-            return true;
-        frame->engine->calls_in_flight -= count;
+    uint32_t admitted = admission_take(frame, (uint32_t)count, why);
+    if (admitted > 0 && !frame_prepare(frame, count)) {
+        admission_give_back(frame, admitted);
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "no memory for the %zu calls of the frame",
-                   calls);
+                   count);
+        return 0;
     }
-    frame_leave_client(frame, count);
-    return false;
+    for (size_t i = admitted; admitted > 0 && i < count; i++)
+        frame->runs[i].status = *why;
+    frame->unfinished = admitted;
+    return admitted;
 }
 
 void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg)
@@ -490,17 +448,22 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         frame_refuse(frame, &why);
         return;
     }
+    if (admission_is_full(frame->engine, request, bytes, &why)) {
+        frame_refuse(frame, &why);
+        return;
+    }
     bool token_is_text;
     Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &token_is_text, &why);
     if (wire && !authorize_frame(frame, wire->token, token_is_text, &why)) {
         authorize_note_frame(frame, wire);
         wire = NULL;
     }
-    if (!wire || !admit(frame, wire->n_calls, &why)) {
+    /* The count is kept here: the frame may be done, and run again, before the loop ends. */
+    size_t count = wire ? admit(frame, wire->n_calls, &why) : 0;
+    if (count == 0) {
         frame_refuse(frame, &why);
         return;
     }
-    size_t count = wire->n_calls; /* the frame may be done, and run again, before the loop ends */
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
     struct source_hold hold = {0};

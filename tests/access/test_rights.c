@@ -196,29 +196,42 @@ static void a_client_has_its_own_limit_of_calls(void **state)
     for (int i = 0; i < 3; i++)
         wire_add(&wire, "Ping", "{}", 0);
     reply = passage_wait(send(&service, &wire, "a"));
-    assert_int_equal(reply->n_results, 1);
-    expect_result(reply, 0, CHATSTORE_RESOURCE_EXHAUSTED, "this frame brings 3");
+    assert_int_equal(reply->n_results, 3);
+    expect_result(reply, 0, CHATSTORE_OK, NULL);
+    expect_result(reply, 1, CHATSTORE_OK, NULL);
+    expect_result(reply, 2, CHATSTORE_RESOURCE_EXHAUSTED, "this frame brings 3");
     chatstore__v1__reply__free_unpacked(reply, NULL);
     service_stop(&service);
 }
 
-static void a_frame_that_the_server_refuses_is_not_the_clients(void **state)
+static void what_the_server_refuses_is_not_the_clients(void **state)
 {
     struct service service;
     struct wire wire = {0};
     char head[1024];
     (void)state;
-    snprintf(head, sizeof head, "[service.limits]\ncalls_in_flight_max = 2\n%s", sources);
+    snprintf(head, sizeof head, "[service.limits]\ncalls_in_flight_max = 4\n%s", sources);
     start(&service, head,
-          (struct client[]){{"a", "read = [\"*\"]\ncalls_in_flight_max = 3"}, {NULL, NULL}});
+          (struct client[]){
+              {"a", "read = [\"*\"]\ncalls_in_flight_max = 5"}, {"b", all}, {NULL, NULL}});
     for (int round = 0; round < 4; round++) {
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 5; i++)
             wire_add(&wire, "Ping", "{}", 0);
         Chatstore__V1__Reply *reply = passage_wait(send(&service, &wire, "a"));
-        expect_result(reply, 0, CHATSTORE_RESOURCE_EXHAUSTED, "the server works on");
+        assert_int_equal(reply->n_results, 5);
+        expect_result(reply, 3, CHATSTORE_OK, NULL);
+        expect_result(reply, 4, CHATSTORE_RESOURCE_EXHAUSTED, "the server works on");
         chatstore__v1__reply__free_unpacked(reply, NULL);
-        expect(&service, "a", "Ping", "{}", CHATSTORE_OK, NULL);
     }
+    struct sqlite3 *lock = sandbox_lock(&service.sandbox, "other.db");
+    for (int i = 0; i < 4; i++)
+        wire_add(&wire, "SetSetting", set_other, 0);
+    struct passage *passage = send(&service, &wire, "b");
+    for (int round = 0; round < 8; round++)
+        expect(&service, "a", "Ping", "{}", CHATSTORE_RESOURCE_EXHAUSTED, "the server works on");
+    sandbox_unlock(lock);
+    chatstore__v1__reply__free_unpacked(passage_wait(passage), NULL);
+    expect(&service, "a", "Ping", "{}", CHATSTORE_OK, NULL);
     service_stop(&service);
 }
 
@@ -316,7 +329,7 @@ int main(void)
         cmocka_unit_test(a_waiting_write_is_judged_when_it_begins),
         cmocka_unit_test(a_waiting_call_without_a_token_needs_one_when_clients_come),
         cmocka_unit_test(a_client_has_its_own_limit_of_calls),
-        cmocka_unit_test(a_frame_that_the_server_refuses_is_not_the_clients),
+        cmocka_unit_test(what_the_server_refuses_is_not_the_clients),
         cmocka_unit_test(clients_do_not_share_request_ids),
         cmocka_unit_test(without_its_audit_log_nothing_is_written_if_so_wanted),
     };

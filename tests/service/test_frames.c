@@ -197,13 +197,47 @@ static void calls_over_the_limit_are_refused_until_others_end(void **state)
     expect_result(reply, 1, CHATSTORE_OK, NULL);
     chatstore__v1__reply__free_unpacked(reply, NULL);
     service_expect(&service, "Ping", "{}", CHATSTORE_OK, NULL);
+    service_stop(&service);
+}
+
+static void of_a_frame_over_the_limit_the_first_calls_are_admitted(void **state)
+{
+    struct service service;
+    struct wire wire = {0};
+    (void)state;
+    service_start_limited(&service, "calls_in_flight_max = 2");
+    for (int round = 0; round < 3; round++) { /* what was refused is not counted */
+        for (int i = 0; i < 3; i++)
+            wire_add(&wire, "Ping", "{}", 0);
+        Chatstore__V1__Reply *reply = service_run(&service, &wire);
+        assert_int_equal(reply->n_results, 3);
+        expect_result(reply, 0, CHATSTORE_OK, NULL);
+        expect_result(reply, 1, CHATSTORE_OK, NULL);
+        expect_result(reply, 2, CHATSTORE_RESOURCE_EXHAUSTED, "calls_in_flight_max");
+        chatstore__v1__reply__free_unpacked(reply, NULL);
+    }
+    service_stop(&service);
+}
+
+static void a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not(void **state)
+{
+    struct service service;
+    struct wire wire = {0};
+    (void)state;
+    service_start_limited(&service, "calls_in_flight_max = 4");
+    struct sqlite3 *lock = sandbox_lock(&service.sandbox, "main.db");
     for (int i = 0; i < 3; i++)
-        wire_add(&wire, "Ping", "{}", 0);
-    reply = service_run(&service, &wire);
+        wire_add(&wire, "UpdateChatUser", save_user, 0);
+    struct passage *passage = passage_start(&service, &wire);
+    wire_add(&wire, "Ping", "{}", 0);
+    wire_add(&wire, "Ping", "{}", 0);
+    Chatstore__V1__Reply *reply = service_run(&service, &wire);
     assert_int_equal(reply->n_results, 1);
     expect_result(reply, 0, CHATSTORE_RESOURCE_EXHAUSTED, "calls_in_flight_max");
     chatstore__v1__reply__free_unpacked(reply, NULL);
-    service_expect(&service, "Ping", "{}", CHATSTORE_OK, NULL);
+    service_expect(&service, "Ping", "{}", CHATSTORE_OK, NULL); /* one place was left */
+    sandbox_unlock(lock);
+    chatstore__v1__reply__free_unpacked(passage_wait(passage), NULL);
     service_stop(&service);
 }
 
@@ -271,6 +305,8 @@ int main(void)
         cmocka_unit_test(an_answer_over_the_limit_fails),
         cmocka_unit_test(a_merged_answer_over_the_limit_fails),
         cmocka_unit_test(calls_over_the_limit_are_refused_until_others_end),
+        cmocka_unit_test(of_a_frame_over_the_limit_the_first_calls_are_admitted),
+        cmocka_unit_test(a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not),
         cmocka_unit_test(a_write_that_waits_too_long_is_not_done),
         cmocka_unit_test(a_read_that_takes_too_long_is_stopped),
     };
