@@ -70,7 +70,7 @@ static bool copy_options(struct chatstore_client_options *to,
     *to = from != NULL ? *from : none;
     to->timeout_ms = or_default(to->timeout_ms, 30000);
     to->frames_in_flight_max = or_default(to->frames_in_flight_max, 4);
-    to->calls_per_frame_max = or_default(to->calls_per_frame_max, 32);
+    to->calls_per_frame_max = or_default(to->calls_per_frame_max, 128);
     to->calls_in_flight_max = or_default(to->calls_in_flight_max, 1024);
     to->source_retry_ms = or_default(to->source_retry_ms, 2000);
     if (to->request_bytes_max == 0)

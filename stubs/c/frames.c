@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Calls are not joined beyond this: a big one would hold up the others of its frame. */
-enum { JOINED_BYTES_MAX = 256 * 1024 };
+enum {
+    JOINED_BYTES_MAX = 256 * 1024, /* beyond it a call would hold up the others of its frame */
+    JOINED_CALLS_MIN = 32 /* as many are joined though they would fill the frames unevenly */
+};
 
 /* The client whose frames this thread is submitting. A transport may complete a frame before
  * submit returns, and its completion may start more calls: the loop that is already running takes
@@ -158,6 +160,17 @@ static bool frame_encode(struct client_frame *frame)
     return true;
 }
 
+/* How many calls the next frame takes: few are best spread over the frames that may be out, as the
+ * server then works while the next ones travel; of many, more in each cost both sides less. */
+static size_t join_max(const struct chatstore_client *client)
+{
+    size_t share = client->live_count / client->options.frames_in_flight_max;
+    size_t most = client->options.calls_per_frame_max;
+    if (share < JOINED_CALLS_MIN)
+        share = JOINED_CALLS_MIN;
+    return share < most ? share : most;
+}
+
 /* A frame of the calls that wait, or NULL: none waits, or enough frames are out. */
 static struct client_frame *take_joined(struct chatstore_client *client)
 {
@@ -166,9 +179,8 @@ static struct client_frame *take_joined(struct chatstore_client *client)
     struct client_frame *frame = take_spare(client);
     if (frame == NULL)
         return NULL; /* tried again when a frame comes back; else the calls' deadlines end them */
-    size_t bytes = 0;
-    while (!link_is_empty(&client->queue) &&
-           frame->call_count < client->options.calls_per_frame_max) {
+    size_t bytes = 0, calls_max = join_max(client);
+    while (!link_is_empty(&client->queue) && frame->call_count < calls_max) {
         struct client_call *call = client_call_of_waiting(client->queue.next);
         if (bytes > 0 && bytes + call->body_bytes > JOINED_BYTES_MAX)
             break;

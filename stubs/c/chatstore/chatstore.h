@@ -78,7 +78,7 @@ struct chatstore_client_options {
     uint32_t timeout_ms;           /* of calls that give none. 0: 30,000 */
     uint32_t connect_timeout_ms;   /* wait for a connection. 0: as long as the call may take */
     uint32_t frames_in_flight_max; /* more calls than this at a time are joined. 0: 4 */
-    uint32_t calls_per_frame_max;  /* 0: 32 */
+    uint32_t calls_per_frame_max;  /* 0: 128 */
     uint32_t calls_in_flight_max;  /* over it: RESOURCE_EXHAUSTED. 0: 1,024 */
     size_t request_bytes_max;      /* of a frame; the server has a limit too. 0: 4 MiB */
     size_t reply_bytes_max;        /* of a frame. 0: 64 MiB */
