@@ -64,15 +64,16 @@ function(chatstore_nng_from_fetched)
     endforeach()
 
     set(source "${PROJECT_SOURCE_DIR}/packaging/nng")
-    add_library(chatstore_nng_compat OBJECT "${source}/glibc_compat.c")
-    target_link_libraries(chatstore_nng_compat PRIVATE chatstore_flags)
+    add_library(chatstore_nng_additions OBJECT "${source}/glibc_compat.c" "${source}/tls_recv.c")
+    target_include_directories(chatstore_nng_additions SYSTEM PRIVATE "${root}/include")
+    target_link_libraries(chatstore_nng_additions PRIVATE chatstore_flags)
     set(output "${PROJECT_BINARY_DIR}/libchatstore_nng.a")
     add_custom_command(OUTPUT "${output}"
         COMMAND "${source}/bundle" "${CMAKE_AR}" "${CMAKE_OBJCOPY}" "${output}"
-            "${nng_archive}" ${archives} "$<TARGET_OBJECTS:chatstore_nng_compat>"
+            "${nng_archive}" ${archives} "$<TARGET_OBJECTS:chatstore_nng_additions>"
         DEPENDS "${source}/bundle" "${source}/renames.txt" "${nng_archive}" ${archives}
-            chatstore_nng_compat "$<TARGET_OBJECTS:chatstore_nng_compat>"
-        COMMENT "Bundling nng and mbedTLS" VERBATIM)
+            chatstore_nng_additions "$<TARGET_OBJECTS:chatstore_nng_additions>"
+        COMMENT "Bundling nng and mbedTLS" COMMAND_EXPAND_LISTS VERBATIM)
     add_custom_target(chatstore_nng_bundle DEPENDS "${output}")
 
     add_library(chatstore_nng STATIC IMPORTED GLOBAL)

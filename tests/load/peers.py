@@ -12,7 +12,9 @@ import contextlib
 import os
 import random
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -156,21 +158,27 @@ class Peers(unittest.TestCase):
         witness = Witness(self.ipc)
         port = server.port("tls+tcp")
         context = ssl.create_default_context(cafile=os.path.join(self.folder, "tls", "ca.pem"))
-        count = scaled(20)
+        count = scaled(60)
         for number in range(count):
             bare = Peer(("127.0.0.1", port), greet=False)
-            kind = number % 3
+            kind = number % 6
             if kind == 0:
                 bare.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
                 bare.close()
-            elif kind == 1:
+                continue
+            if kind == 1:
                 bare.socket.sendall(b"\0SP\0\0\x30\0\0")
                 bare.reset()
-            else:
-                # One that closes right after its handshake is in docs/reliability.md, "What is not".
-                secure = context.wrap_socket(bare.socket, server_hostname="127.0.0.1")
+                continue
+            secure = context.wrap_socket(bare.socket, server_hostname="127.0.0.1")
+            if kind == 2:
                 secure.sendall(os.urandom(500))
-                secure.close()
+            elif kind == 3:
+                secure.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif kind == 4:
+                with contextlib.suppress(OSError):
+                    secure.unwrap()
+            secure.close()  # without a word of TLS, but for kind 4
         self.finish(server, witness, f"{count} TLS handshakes broken off or misused")
 
     # ---- F5: slow readers ----
