@@ -78,7 +78,10 @@ class Gates(unittest.TestCase):
                           ({"errors": 91}, "1 calls failed"), ({"rss_kib": 1 << 20}, "memory grew"),
                           ({"goodput": 0}, "nothing was answered")):
             self.assertIn(said, " ".join(judge({**GOOD, **bad})))
-        self.assertEqual(judge({**GOOD, "refused": 0, "errors": 0}, short=True), ["nothing was refused"])
+        none = {**GOOD, "refused": 0, "errors": 0}
+        self.assertEqual(judge(none, short=True), ["nothing was refused"])
+        self.assertEqual(judge(none, waits=True), [])
+        self.assertIn("goodput is 89%", " ".join(judge({**none, "goodput": 89}, waits=True)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ are two. Prints the figures, and ends with 1 if one is missed:
   memory     at most twice what it was
   the rest   nothing fails but by RESOURCE_EXHAUSTED; descriptors and threads go back
 
+Reads of a few rows run on the thread that receives them and are cheaper to answer than to refuse: what is
+too much waits in the clients. So of --load mix and point goodput, memory and the rest are judged.
+
 --short looks at no speed: that calls are refused, others answered, and the last two lines."""
 
 import argparse
@@ -74,10 +77,10 @@ def capacity(lab, steps):
     return best
 
 
-def judge(figures, short=False):
-    """What is missed, in words."""
+def judge(figures, short=False, waits=False):
+    """What is missed, in words. waits: what is too much is not refused."""
     missed = []
-    if figures["refused"] == 0:
+    if figures["refused"] == 0 and not waits:
         missed.append("nothing was refused")
     if figures["goodput"] == 0:
         missed.append("nothing was answered")
@@ -87,7 +90,7 @@ def judge(figures, short=False):
         missed.append("memory grew without bound")
     if not short and figures["goodput"] < GOODPUT_MIN * figures["capacity"]:
         missed.append(f"goodput is {figures['goodput'] / figures['capacity']:.0%} of the capacity")
-    if not short and figures["refused_p99_us"] > REFUSAL_FACTOR_MAX * figures["p99_us"]:
+    if not short and not waits and figures["refused_p99_us"] > REFUSAL_FACTOR_MAX * figures["p99_us"]:
         missed.append(f"refusals take {figures['refused_p99_us'] / figures['p99_us']:.1f} times the p99 at capacity")
     return missed
 
@@ -124,7 +127,7 @@ def main():
     lab = Lab(options)
     try:
         figures = measure(lab)
-        missed = judge(figures, options.short)
+        missed = judge(figures, options.short, waits=options.load != "save")
         lab.server.close(is_busy=True)
     finally:
         lab.close()
