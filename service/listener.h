@@ -15,8 +15,8 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
                    size_t error_bytes);
 
 /* Read the certificates of another configuration, NULL with why: they cannot be used. Then go over
- * to them, if they are others: connections of TLS addresses are closed, and what comes from then on
- * gets the new ones. Takes them over. Both block, on no callback. */
+ * to them, if they are others: for what connects from then on. Takes them over; one thread at a
+ * time. Both block, on no callback. */
 struct listener_tls;
 struct listener_tls *listener_prepare_tls(const struct config_tls *config, struct status *why);
 void listener_use_tls(struct listener *listener, struct listener_tls *tls);

@@ -5,14 +5,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { SOCKET_MODE = 0660, AGAIN_MAX = 50, AGAIN_MS = 20 };
+enum { SOCKET_MODE = 0660, KNOCK_S_MAX = 1 };
 
 /* A lock file beside a unix socket: a second server on the same path must not touch the first one's
  * socket. */
@@ -35,6 +38,7 @@ struct addresses {
     uint16_t *ports; /* of all that are of the network, in network order */
     size_t port_count;
     struct listener_tls *tls; /* NULL: no certificate is needed */
+    struct listener_tls *tls_before;
 };
 
 #define LOCK_END ".lock" /* behind the path of the socket */
@@ -218,6 +222,7 @@ void addresses_free(struct addresses *addresses)
     for (size_t i = 0; i < addresses->tls_count; i++)
         free(addresses->tls_addresses[i].url);
     listener_tls_free(addresses->tls);
+    listener_tls_free(addresses->tls_before);
     free(addresses->ports);
     free(addresses->tls_addresses);
     free(addresses->locks);
@@ -245,32 +250,56 @@ size_t addresses_list_ports(const struct addresses *addresses, uint16_t *ports, 
     return count;
 }
 
-/* nng freezes the certificates of an address that listens, so that it has to be closed and opened
- * again. Its port is ours all the time but for a moment; whoever takes it then keeps it. */
-static void listen_again(struct addresses *addresses, struct tls_address *address)
+/* nng already waits for the next connection, with the certificates that it had when it began to: a
+ * connection of our own uses that up. */
+static void knock(nng_listener nng)
 {
-    nng_listener_close(address->nng);
-    int failure = start_nng(addresses, address->url, &address->nng);
-    for (int i = 0; i < AGAIN_MAX && failure == NNG_EADDRINUSE; i++) {
-        usleep(AGAIN_MS * 1000);
-        failure = start_nng(addresses, address->url, &address->nng);
+    nng_sockaddr at;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t bytes = 0;
+    if (nng_listener_get_addr(nng, NNG_OPT_LOCADDR, &at) != 0)
+        return;
+    if (at.s_family == NNG_AF_INET) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&address;
+        *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = at.s_in.sa_port};
+        in->sin_addr.s_addr = at.s_in.sa_addr; /* 0.0.0.0 is this machine, too */
+        bytes = sizeof *in;
+    } else if (at.s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
+        *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = at.s_in6.sa_port};
+        memcpy(&in6->sin6_addr, at.s_in6.sa_addr, sizeof in6->sin6_addr);
+        bytes = sizeof *in6;
     }
-    if (failure == 0)
-        log_line(LOG_INFO, "listening on %s, with new certificates", address->url);
-    else
-        log_line(LOG_ERROR, "cannot listen on %s again: %s; restart the server", address->url,
-                 nng_strerror(failure));
+    int file = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval patience = {.tv_sec = KNOCK_S_MAX};
+    if (file < 0)
+        return;
+    setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (connect(file, (struct sockaddr *)&address, bytes) != 0)
+        log_line(LOG_DEBUG, "no connection to an address of our own: %s", strerror(errno));
+    close(file);
 }
 
 void addresses_use_tls(struct addresses *addresses, struct listener_tls *tls)
 {
-    struct listener_tls *before = addresses->tls;
-    if (!before || listener_tls_is_same(before, tls)) {
+    if (!addresses->tls || listener_tls_is_same(addresses->tls, tls)) {
         listener_tls_free(tls);
         return;
     }
+    for (size_t i = 0; i < addresses->tls_count; i++) {
+        const struct tls_address *address = &addresses->tls_addresses[i];
+        int failure =
+            nng_listener_set_ptr(address->nng, NNG_OPT_TLS_CONFIG, listener_tls_config(tls));
+        if (failure == 0) {
+            knock(address->nng);
+            log_line(LOG_INFO, "listening on %s, with new certificates", address->url);
+        } else {
+            log_line(LOG_ERROR, "%s keeps its certificates: %s; restart the server", address->url,
+                     nng_strerror(failure));
+        }
+    }
+    /* Not freed yet: nng takes no hold of what it may just be accepting a connection with. */
+    listener_tls_free(addresses->tls_before);
+    addresses->tls_before = addresses->tls;
     addresses->tls = tls;
-    for (size_t i = 0; i < addresses->tls_count; i++)
-        listen_again(addresses, &addresses->tls_addresses[i]);
-    listener_tls_free(before);
 }

@@ -205,11 +205,17 @@ class Doors(unittest.TestCase):
         result = self.ipc("reload", token=self.ops["token"])
         self.expect(result, 65, "is not the key of the certificate")
         self.expect(self.call(url, token=self.bot["token"]), 0)
+        context = ssl.create_default_context(cafile=self.path("ca.pem"))
+        open_before = TokenPeer(("127.0.0.1", server.port("tls+tcp")), self.bot["token"])
+        self.addCleanup(lambda: open_before.close())
+        open_before.socket = context.wrap_socket(open_before.socket, server_hostname="db.example")
+        self.assertIsNotNone(open_before.ask())
         shutil.copy(self.path("other", "server.key"), self.path("server.key"))
         self.expect(self.ipc("reload", token=self.ops["token"]), 0)
         server.wait_for("with new certificates")
         self.expect_no_way_in(("signed by the CA", url, {"token": self.bot["token"]}))
         self.expect(self.call(url, token=self.bot["token"], files={"ca": self.path("other", "ca.pem")}), 0)
+        self.assertIsNotNone(open_before.ask())
         server.close()
 
     def shake_hands(self, port):

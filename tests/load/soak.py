@@ -44,7 +44,8 @@ class Soak:
         self.bench = os.path.join(options.build, "bench", "chatstore-bench")
         self.config = os.path.join(self.folder, "soak.toml")
         self.address = os.path.join(self.folder, "socket")
-        run(self.bench, "data", "--dir", self.folder, "--chats", "10", "--users", "10", check=True, timeout=120)
+        run(self.bench, "data", "--dir", self.folder, "--sources", "2", "--chats", "10", "--users", "10",
+            check=True, timeout=120)
         self.reloads = self.peers = 0
         self.write_config()
         self.server = Server(os.path.join(options.build, "service", "chatstored"), self.folder, "--config",
@@ -55,16 +56,19 @@ class Soak:
         self.before = usage_of(self.server.pid)
 
     def write_config(self):
-        """With one source more each second time."""
+        """With one source more each second time. What scans read stays as it is: else their answers, and the
+        memory for them, would grow with all that is saved meanwhile."""
         more = 'other = { path = "other.db" }\n' if self.reloads % 2 else ""
         with open(self.config + ".new", "w", encoding="utf-8") as file:
             file.write('[database]\ndefault = "main"\n[database.sources]\nmain = { path = "source-0000.db", '
-                       f'pool-size = 3 }}\n{more}[service]\nlisten = ["ipc://{self.address}"]\n')
+                       'pool-size = 3 }\narchive = { path = "source-0001.db", readonly = true, pool-size = 3 }\n'
+                       f'{more}[service]\nlisten = ["ipc://{self.address}"]\n')
         os.rename(self.config + ".new", self.config)
 
     def load(self, seconds, name="mix"):
-        return subprocess.Popen([self.bench, name, "--url", f"ipc://{self.address}", "--chats", "10", "--users", "10",
-                                 "--in-flight", "16", "--seconds", str(seconds), "--warm-up", "0", "--json"],
+        which = ("--data-source", "archive", "--chat", "10") if name == "scan" else ("--chats", "10", "--users", "10")
+        return subprocess.Popen([self.bench, name, "--url", f"ipc://{self.address}", *which, "--in-flight", "16",
+                                 "--seconds", str(seconds), "--warm-up", "0", "--json"],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def sample(self, began):

@@ -56,7 +56,7 @@ ROOM_EXCEPTIONS = [
 # Which files may include the headers of a library.
 LIBRARY_USERS = {
     "sqlite3.h": ["pool/*", "tests/*", "bench/*"],
-    "nng/*": ["service/listener*", "service/network_threads*", "stubs/c/transport_*", "tests/*", "bench/*"],
+    "nng/*": ["service/listener*", "packaging/nng/*", "stubs/c/transport_*", "tests/*", "bench/*"],
 }
 
 
