@@ -324,6 +324,7 @@ static void frame_clear(struct frame *frame)
     }
     frame->run_count = 0;
     frame->runs = NULL;
+    arena_reset(&frame->arena, 0); /* what waits for its next run keeps nothing of a large one */
     if (frame->snapshot)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;
@@ -344,7 +345,6 @@ void frame_free(struct frame *frame)
     if (!frame)
         return;
     frame_clear(frame);
-    arena_reset(&frame->arena, 0);
     free(frame);
 }
 

@@ -1,6 +1,7 @@
 /* Frames, good and bad, and the limits that hold for them. */
 #include "engine_fixture.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,45 @@ static void as_many_calls_as_the_limit_says_are_answered(void **state)
     for (size_t i = 0; i < reply->n_results; i++)
         expect_result(reply, i, CHATSTORE_OK, NULL);
     chatstore__v1__reply__free_unpacked(reply, NULL);
+    service_stop(&service);
+}
+
+static void note_done(struct frame *frame, void *arg)
+{
+    (void)frame;
+    *(bool *)arg = true;
+}
+
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* Frames wait for their next run in numbers, and that may be long. */
+static void a_frame_whose_reply_is_packed_holds_nothing(void **state)
+{
+    struct service service;
+    struct wire wire = {0};
+    bool done = false;
+    size_t bytes;
+    (void)state;
+    service_start_limited(&service, "");
+    for (int i = 0; i < 1024; i++)
+        wire_add(&wire, "Ping", "{}", 0);
+    uint8_t *request = wire_take(&wire, &bytes);
+    struct frame *frame = frame_new(service.engine, note_done);
+    assert_non_null(frame);
+    uint8_t *reply = malloc(1 << 20);
+    size_t before = heap_bytes();
+    frame_run(frame, request, bytes, &done);
+    assert_true(done);
+    assert_true(frame_reply_bytes(frame) < 1 << 20);
+    frame_reply_pack(frame, reply);
+    assert_true(heap_bytes() < before + (64 << 10));
+    frame_free(frame);
+    free(reply);
+    free(request);
     service_stop(&service);
 }
 
@@ -266,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_frame_that_is_none_is_refused),
         cmocka_unit_test(too_many_calls_or_bytes_are_refused),
         cmocka_unit_test(as_many_calls_as_the_limit_says_are_answered),
+        cmocka_unit_test(a_frame_whose_reply_is_packed_holds_nothing),
         cmocka_unit_test(the_calls_of_a_frame_fail_alone),
         cmocka_unit_test(a_result_that_does_not_fit_fails_alone),
         cmocka_unit_test(an_answer_over_the_limit_fails),
