@@ -315,10 +315,13 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
         return SQLITE_ERROR;
     }
     int error = schema_migrate(connection->db, version, why);
-    if (error == SQLITE_OK)
-        error = requests_open(&connection->requests, connection->db);
+    if (error != SQLITE_OK)
+        return error;
+    error = requests_open(&connection->requests, connection->db);
     if (error == SQLITE_OK)
         source->schema_version = SCHEMA_VERSION;
+    else
+        set_open_status(source, connection->db, error, why);
     return error;
 }
 
@@ -556,7 +559,12 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
         return set_group_error(connection, "BEGIN", error, why);
     watch_foreign_commits(connection);
     error = requests_forget(&connection->requests, &base->source->config);
-    return error == SQLITE_OK ? OUTCOME_DONE : set_group_error(connection, "BEGIN", error, why);
+    if (error == SQLITE_OK)
+        return OUTCOME_DONE;
+    enum outcome outcome = set_group_error(connection, "BEGIN", error, why);
+    if (outcome == OUTCOME_BUSY)
+        run_plain(connection->rollback);
+    return outcome;
 }
 
 /* A write met an error that is not its own: the group's transaction is given up. */
