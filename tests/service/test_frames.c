@@ -178,6 +178,30 @@ static void a_result_that_does_not_fit_fails_alone(void **state)
     service_stop(&service);
 }
 
+/* Else the client would take what was done for refused. */
+static void a_write_is_answered_however_full_the_reply_is(void **state)
+{
+    struct service service;
+    unsigned fitted = 0, refused = 0;
+    (void)state;
+    service_start_limited(&service, "reply_bytes = 4096");
+    save_setting(&service, "large", 2500);
+    for (int bytes = 1500; bytes < 1600; bytes += 5) {
+        struct wire wire = {0};
+        save_setting(&service, "rest", bytes);
+        wire_add(&wire, "GetSetting", "{\"key\": \"large\"}", 0);
+        wire_add(&wire, "GetSetting", "{\"key\": \"rest\"}", 0);
+        wire_add(&wire, "SetSetting", "{\"key\": \"k\", \"value\": \"v\"}", 0);
+        Chatstore__V1__Reply *reply = service_run(&service, &wire);
+        expect_result(reply, 2, CHATSTORE_OK, NULL);
+        fitted += reply->results[1]->status == NULL;
+        refused += reply->results[1]->status != NULL;
+        chatstore__v1__reply__free_unpacked(reply, NULL);
+    }
+    assert_true(fitted > 0 && refused > 0);
+    service_stop(&service);
+}
+
 static void an_answer_over_the_limit_fails(void **state)
 {
     struct service service;
@@ -309,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_frame_whose_reply_is_packed_holds_nothing),
         cmocka_unit_test(the_calls_of_a_frame_fail_alone),
         cmocka_unit_test(a_result_that_does_not_fit_fails_alone),
+        cmocka_unit_test(a_write_is_answered_however_full_the_reply_is),
         cmocka_unit_test(an_answer_over_the_limit_fails),
         cmocka_unit_test(a_merged_answer_over_the_limit_fails),
         cmocka_unit_test(calls_over_the_limit_are_refused_until_others_end),
