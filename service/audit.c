@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_MS = 1000 };
+enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_MS = 1000, SYNC_MS = 500 };
 
 struct entry {
     struct timespec time;
@@ -203,7 +203,7 @@ static void sync_file(struct audit *audit)
 static void *audit_main(void *arg)
 {
     struct audit *audit = arg;
-    bool unsynced = false;
+    int64_t unsynced_ms = 0; /* since when the oldest line that is not on the disk waits; 0: none */
     pthread_setname_np(pthread_self(), "audit");
     pthread_mutex_lock(&audit->lock);
     for (;;) {
@@ -212,14 +212,15 @@ static void *audit_main(void *arg)
                      audit->count + audit->dropped);
             break;
         }
-        if (audit->count > 0 || audit->dropped > 0) {
+        bool waits = audit->count > 0 || audit->dropped > 0;
+        if (unsynced_ms != 0 && (!waits || clock_now_ms() - unsynced_ms >= SYNC_MS)) {
+            sync_file(audit);
+            unsynced_ms = 0;
+        } else if (waits) {
             write_next(audit);
-            unsynced = true;
+            unsynced_ms = unsynced_ms != 0 ? unsynced_ms : clock_now_ms();
             if (audit->stuck)
                 wait_stuck(audit);
-        } else if (unsynced) {
-            sync_file(audit);
-            unsynced = false;
         } else if (audit->stopping) {
             break;
         } else {
@@ -313,8 +314,10 @@ int audit_use(struct audit *audit, int file)
         audit->count = audit->dropped = 0; /* nowhere is where they go, too */
     pthread_cond_broadcast(&audit->changed);
     pthread_mutex_unlock(&audit->lock);
-    if (before >= 0)
+    if (before >= 0) {
+        fdatasync(before);
         close(before);
+    }
     return 0;
 }
 
