@@ -427,10 +427,12 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
     listener_threads_begin(&threads, limits->network_cpus_max);
     int failure = nng_rep0_open(&listener->socket) == 0 ? 0 : ENOMEM;
     listener_threads_end(&threads);
+    /* Before any listener exists, who inherits it: a frame that says it is endless would abort the
+     * process. */
+    if (failure == 0 &&
+        nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes) != 0)
+        failure = ENOMEM;
     if (failure == 0) {
-        /* Before any listener exists, who inherits it: a frame that says it is endless would abort
-         * the process. */
-        nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes);
         engine_set_peer_namer(engine, name_peer);
         failure = serve(listener, urls, url_count, config, error, error_bytes);
     }
