@@ -54,6 +54,7 @@ struct sqlite_connection {
 void sqlite_configure_process(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    log_line(LOG_INFO, "SQLite %s, %s", sqlite3_libversion(), sqlite3_sourceid());
 }
 
 static struct sqlite_connection *sqlite_of(struct connection *connection)
