@@ -358,6 +358,11 @@ void frame_reply_pack(struct frame *frame, uint8_t *reply)
     frame_clear(frame);
 }
 
+void frame_reply_drop(struct frame *frame)
+{
+    frame_clear(frame);
+}
+
 void frame_free(struct frame *frame)
 {
     if (!frame)

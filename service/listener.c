@@ -201,6 +201,7 @@ static void exchange_done(struct frame *frame, void *arg)
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
+        frame_reply_drop(frame);
         nng_pipe_close(nng_msg_get_pipe(exchange->request));
         if (nng_msg_alloc(&reply, 0) !=
             0) { /* to be sent nowhere, so that the context is free again */
