@@ -13,11 +13,13 @@
 #include "call_ids.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     PREPARE_BUSY_MS =
@@ -122,6 +124,15 @@ static int open_flags(const struct source *source, enum connection_role role)
         return flags | SQLITE_OPEN_READONLY;
     bool create = role == CONNECTION_WRITER && (!source->opened_once || is_memory(source));
     return flags | SQLITE_OPEN_READWRITE | (create || is_memory(source) ? SQLITE_OPEN_CREATE : 0);
+}
+
+/* A new file with all the rights that the umask leaves, so that a group may share it; SQLite by
+ * itself leaves others the right to read only. Nothing of this process has it open yet. */
+static void create_file(const struct source *source)
+{
+    int file = open(source->config.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file >= 0)
+        close(file);
 }
 
 static const char *journal_pragma(const struct source *source)
@@ -238,7 +249,10 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
         return NULL;
     }
     connection->base.source = source;
-    int error = sqlite3_open_v2(uri, &connection->db, open_flags(source, role), NULL);
+    int flags = open_flags(source, role);
+    if (flags & SQLITE_OPEN_CREATE && !is_memory(source))
+        create_file(source);
+    int error = sqlite3_open_v2(uri, &connection->db, flags, NULL);
     sqlite3_free(uri);
     if (error == SQLITE_OK)
         error = configure(connection, role);
