@@ -331,12 +331,12 @@ static void measure(struct driver *driver, struct driver_result *result)
 static bool drain(struct driver *driver)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += DRAIN_S;
     int error = 0;
     pthread_mutex_lock(&driver->lock);
     while (driver->live > 0 && error == 0)
-        error = pthread_cond_timedwait(&driver->changed, &driver->lock, &until);
+        error = pthread_cond_clockwait(&driver->changed, &driver->lock, CLOCK_MONOTONIC, &until);
     bool done = driver->live == 0;
     pthread_mutex_unlock(&driver->lock);
     return done;

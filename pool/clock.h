@@ -1,7 +1,9 @@
-/* The one clock of deadlines and waits: CLOCK_MONOTONIC, milliseconds. */
+/* The one clock of deadlines and waits: CLOCK_MONOTONIC, milliseconds. Nobody sets it, as somebody
+ * may set the time of day. */
 #ifndef CHATSTORE_POOL_CLOCK_H
 #define CHATSTORE_POOL_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -15,6 +17,13 @@ static inline int64_t clock_now_ns(void)
 static inline int64_t clock_now_ms(void)
 {
     return clock_now_ns() / 1000000;
+}
+
+/* pthread_cond_wait() until it is until_ms (INT64_MAX: for ever). Returns 0, or ETIMEDOUT. */
+static inline int clock_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ms)
+{
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &until);
 }
 
 #endif

@@ -241,7 +241,10 @@ static bool read_again(struct source *source, struct job *job)
     if (job->busy_tries == 0)
         job->wait_until_ms = now_ms + source->config.timeout_ms;
     if (now_ms >= job->deadline_ms || now_ms >= job->wait_until_ms || source->closing) {
-        source_set_locked_status(source, job, &job->status);
+        if (job->status.code == STATUS_OK)
+            source_set_locked_status(source, job, &job->status);
+        else if (now_ms >= job->deadline_ms)
+            job->status.code = STATUS_DEADLINE_EXCEEDED;
         return false;
     }
     workers_post_at(source->pool->readers, &job->task, now_ms + busy_delay_ms(job->busy_tries++));

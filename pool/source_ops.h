@@ -11,7 +11,8 @@
 /* How an operation on a connection ended. */
 enum outcome {
     OUTCOME_DONE,   /* the operation is over; for a job its status says how */
-    OUTCOME_BUSY,   /* another process holds a lock; nothing has happened, try again later */
+    OUTCOME_BUSY,   /* nothing has happened, try again later: another process holds a lock, or, if
+                       the status says so, something else stands against it */
     OUTCOME_LIMIT,  /* a read went over its bound of steps; nothing has happened */
     OUTCOME_BROKEN, /* the connection or the file is of no use any more; the status says why */
     OUTCOME_GUARD,  /* a write did not simply succeed: its group is to be undone, and run guarded */
@@ -75,6 +76,9 @@ struct source {
     uint64_t file_device, file_inode; /* under the lock: health looks while others open */
     bool opened_once;                 /* so a missing file is no longer created */
     _Atomic bool shared;
+    _Atomic int64_t journal_long_ms; /* when the writer found it too long; 0: it is not */
+    _Atomic int64_t scans_ended_ms;  /* when the last one did */
+    _Atomic unsigned scans_reading;
     char refuses_writes[256]; /* why a writable source is only read (newer schema); empty: it is
                                  written */
 

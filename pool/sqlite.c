@@ -13,11 +13,13 @@
 #include "call_ids.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     PREPARE_BUSY_MS =
@@ -29,7 +31,10 @@ enum {
     WRITER_CACHE_KIB = 16 << 10, /* for the pages that a group of writes touches */
     CHECKPOINT_PAGES =
         2000, /* in the WAL before they are moved to the file, each once for all its changes */
-    VARIANTS_MAX = 8, /* values of a closed set that names a table */
+    JOURNAL_PAGES_MAX = 16 << 10, /* in the WAL, 64 MiB, before scans make room for a new one */
+    JOURNAL_PAUSE_MS = 50,        /* without scans, in which a commit may find that room */
+    JOURNAL_WRITES_MS = 3000,     /* without a commit, after which the WAL is not growing */
+    VARIANTS_MAX = 8,             /* values of a closed set that names a table */
 };
 
 struct sqlite_connection {
@@ -40,6 +45,7 @@ struct sqlite_connection {
     struct prepared **variants[CALL_COUNT]; /* of calls with variants: VARIANTS_MAX each */
     struct requests requests;               /* of the writer */
     uint32_t seen_version;                  /* of PRAGMA data_version, 0 before the first group */
+    int journal_pages;                      /* of the writer: in the WAL since the last commit */
     /* The bound of the read that runs: looked at by the progress handler. */
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
@@ -50,6 +56,7 @@ struct sqlite_connection {
 void sqlite_configure_process(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    log_line(LOG_INFO, "SQLite %s, %s", sqlite3_libversion(), sqlite3_sourceid());
 }
 
 static struct sqlite_connection *sqlite_of(struct connection *connection)
@@ -117,6 +124,15 @@ static int open_flags(const struct source *source, enum connection_role role)
         return flags | SQLITE_OPEN_READONLY;
     bool create = role == CONNECTION_WRITER && (!source->opened_once || is_memory(source));
     return flags | SQLITE_OPEN_READWRITE | (create || is_memory(source) ? SQLITE_OPEN_CREATE : 0);
+}
+
+/* A new file with all the rights that the umask leaves, so that a group may share it; SQLite by
+ * itself leaves others the right to read only. Nothing of this process has it open yet. */
+static void create_file(const struct source *source)
+{
+    int file = open(source->config.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file >= 0)
+        close(file);
 }
 
 static const char *journal_pragma(const struct source *source)
@@ -233,7 +249,10 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
         return NULL;
     }
     connection->base.source = source;
-    int error = sqlite3_open_v2(uri, &connection->db, open_flags(source, role), NULL);
+    int flags = open_flags(source, role);
+    if (flags & SQLITE_OPEN_CREATE && !is_memory(source))
+        create_file(source);
+    int error = sqlite3_open_v2(uri, &connection->db, flags, NULL);
     sqlite3_free(uri);
     if (error == SQLITE_OK)
         error = configure(connection, role);
@@ -268,6 +287,16 @@ static bool note_file(struct sqlite_connection *connection, struct status *why)
     source->file_inode = file.st_ino;
     pthread_mutex_unlock(&source->lock);
     return true;
+}
+
+/* What SQLite does by itself (wal_autocheckpoint), and a note of the length. */
+static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct sqlite_connection *connection = arg;
+    connection->journal_pages = pages;
+    if (pages >= CHECKPOINT_PAGES)
+        sqlite3_wal_checkpoint(db, name);
+    return SQLITE_OK;
 }
 
 /* The journal mode is a wish: another process that has the file open may stand against it for now.
@@ -306,19 +335,21 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
     }
     set_journal(connection);
     char sql[160];
-    snprintf(sql, sizeof sql,
-             "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA wal_autocheckpoint = %d",
-             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL", WRITER_CACHE_KIB,
-             CHECKPOINT_PAGES);
+    snprintf(sql, sizeof sql, "PRAGMA synchronous = %s; PRAGMA cache_size = -%d",
+             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL", WRITER_CACHE_KIB);
+    sqlite3_wal_hook(connection->db, on_commit, connection);
     if (sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
         set_open_status(source, connection->db, sqlite3_extended_errcode(connection->db), why);
         return SQLITE_ERROR;
     }
     int error = schema_migrate(connection->db, version, why);
-    if (error == SQLITE_OK)
-        error = requests_open(&connection->requests, connection->db);
+    if (error != SQLITE_OK)
+        return error;
+    error = requests_open(&connection->requests, connection->db);
     if (error == SQLITE_OK)
         source->schema_version = SCHEMA_VERSION;
+    else
+        set_open_status(source, connection->db, error, why);
     return error;
 }
 
@@ -444,6 +475,42 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
     return error;
 }
 
+/* A WAL can begin anew only in a moment in which no read holds on to it. Scans that overlap without
+ * end would leave none, and it would grow as long as there are writes. */
+static bool stands_against_journal(const struct source *source)
+{
+    int64_t now_ms = clock_now_ms(), long_ms = source->journal_long_ms;
+    return long_ms != 0 && now_ms - long_ms < JOURNAL_WRITES_MS &&
+           (source->scans_reading > 0 || now_ms - source->scans_ended_ms < JOURNAL_PAUSE_MS);
+}
+
+static enum outcome run_read(struct sqlite_connection *connection, struct job *job)
+{
+    enum outcome outcome;
+    int error = run_job(connection, job, &outcome);
+    if ((error & 0xff) == SQLITE_INTERRUPT && connection->over_steps && !connection->over_deadline)
+        outcome = OUTCOME_LIMIT;
+    return outcome;
+}
+
+static enum outcome run_scan(struct sqlite_connection *connection, struct job *job)
+{
+    struct source *source = job->source;
+    job->status.code = STATUS_OK;
+    if (stands_against_journal(source)) {
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s waited in vain for the scans before it to end, so that the "
+                   "write-ahead log need not grow further; try again later",
+                   source->config.name, job->call->name);
+        return OUTCOME_BUSY;
+    }
+    source->scans_reading++;
+    enum outcome outcome = run_read(connection, job);
+    source->scans_ended_ms = clock_now_ms();
+    source->scans_reading--;
+    return outcome;
+}
+
 static enum outcome sqlite_read(struct connection *base, struct job *job, uint64_t steps_max)
 {
     struct sqlite_connection *connection = sqlite_of(base);
@@ -451,11 +518,8 @@ static enum outcome sqlite_read(struct connection *base, struct job *job, uint64
     connection->steps_left = steps_max;
     connection->deadline_ms = job->deadline_ms;
     connection->over_steps = connection->over_deadline = false;
-    enum outcome outcome;
-    int error = run_job(connection, job, &outcome);
-    if ((error & 0xff) == SQLITE_INTERRUPT && connection->over_steps && !connection->over_deadline)
-        outcome = OUTCOME_LIMIT;
-    return outcome;
+    return connection->bounded || job->call->cost != CALL_COST_SCAN ? run_read(connection, job)
+                                                                    : run_scan(connection, job);
 }
 
 /* A statement without result, such as BEGIN. */
@@ -556,7 +620,12 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
         return set_group_error(connection, "BEGIN", error, why);
     watch_foreign_commits(connection);
     error = requests_forget(&connection->requests, &base->source->config);
-    return error == SQLITE_OK ? OUTCOME_DONE : set_group_error(connection, "BEGIN", error, why);
+    if (error == SQLITE_OK)
+        return OUTCOME_DONE;
+    enum outcome outcome = set_group_error(connection, "BEGIN", error, why);
+    if (outcome == OUTCOME_BUSY)
+        run_plain(connection->rollback);
+    return outcome;
 }
 
 /* A write met an error that is not its own: the group's transaction is given up. */
@@ -653,12 +722,25 @@ static enum outcome sqlite_write(struct connection *base, struct job *job, bool 
                                                : OUTCOME_GUARD;
 }
 
+/* A passive checkpoint moves what it can and never shortens the WAL. */
+static void shorten_journal(struct sqlite_connection *connection)
+{
+    bool is_long = connection->journal_pages > JOURNAL_PAGES_MAX;
+    if (is_long && sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_TRUNCATE,
+                                             NULL, NULL) == SQLITE_OK) {
+        connection->journal_pages = 0;
+        is_long = false;
+    }
+    connection->base.source->journal_long_ms = is_long ? clock_now_ms() : 0;
+}
+
 static enum outcome sqlite_commit(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
     int error = run_plain(connection->commit);
     if (error != SQLITE_OK)
         return set_group_error(connection, "COMMIT", error, why);
+    shorten_journal(connection);
     /* A file that was removed or replaced since BEGIN took the group with it. */
     return sqlite_check(base->source, why) ? OUTCOME_DONE : OUTCOME_BROKEN;
 }

@@ -90,13 +90,17 @@ static void group_locked(struct source *source)
     group_refuse(source, &why);
 }
 
-/* The connection has lost the transaction. A full disk leaves the source up: reads go on. */
-static void group_broken(struct source *source, const struct status *why)
+static const char commit_failed[] =
+    "whether the write was carried out is not known; repeat it with the same request_id";
+
+/* The connection has lost the transaction. A commit that failed may still be found in the journal
+ * when the file is opened again. A full disk leaves the source up: reads go on. */
+static void group_broken(struct source *source, bool committing, const struct status *why)
 {
     struct status answer = *why;
     if (why->code != STATUS_RESOURCE_EXHAUSTED) {
-        status_set(&answer, STATUS_UNAVAILABLE, "source %s: the write was not acknowledged: %.300s",
-                   source->config.name, why->text);
+        status_set(&answer, STATUS_UNAVAILABLE, "source %s: %s: %.300s", source->config.name,
+                   committing ? commit_failed : "nothing was written", why->text);
         source_fail(source, source->writer->generation, why);
     }
     group_refuse(source, &answer);
@@ -192,7 +196,7 @@ static bool group_run(struct source *source)
             source->ops->rollback(source->writer);
         group_locked(source);
     } else if (outcome == OUTCOME_BROKEN) {
-        group_broken(source, &why);
+        group_broken(source, committing, &why);
     } else {
         source->counters.groups++;
         source->group_busy_since_ms = 0;

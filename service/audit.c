@@ -2,6 +2,7 @@
 
 #include "service/config.h"
 
+#include "pool/clock.h"
 #include "pool/log.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_S = 1 };
+enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_MS = 1000, SYNC_MS = 500 };
 
 struct entry {
     struct timespec time;
@@ -179,13 +180,11 @@ static void write_next(struct audit *audit)
 /* Until it is tried again, or there is another file or an end. */
 static void wait_stuck(struct audit *audit)
 {
-    struct timespec until;
+    int64_t until_ms = clock_now_ms() + AGAIN_MS;
     int file = audit->file, error = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += AGAIN_S;
     pthread_cond_broadcast(&audit->changed); /* nobody waits for what cannot be written */
     while (error == 0 && !audit->stopping && audit->file == file)
-        error = pthread_cond_timedwait(&audit->changed, &audit->lock, &until);
+        error = clock_wait(&audit->changed, &audit->lock, until_ms);
 }
 
 static void sync_file(struct audit *audit)
@@ -204,7 +203,7 @@ static void sync_file(struct audit *audit)
 static void *audit_main(void *arg)
 {
     struct audit *audit = arg;
-    bool unsynced = false;
+    int64_t unsynced_ms = 0; /* since when the oldest line that is not on the disk waits; 0: none */
     pthread_setname_np(pthread_self(), "audit");
     pthread_mutex_lock(&audit->lock);
     for (;;) {
@@ -213,14 +212,15 @@ static void *audit_main(void *arg)
                      audit->count + audit->dropped);
             break;
         }
-        if (audit->count > 0 || audit->dropped > 0) {
+        bool waits = audit->count > 0 || audit->dropped > 0;
+        if (unsynced_ms != 0 && (!waits || clock_now_ms() - unsynced_ms >= SYNC_MS)) {
+            sync_file(audit);
+            unsynced_ms = 0;
+        } else if (waits) {
             write_next(audit);
-            unsynced = true;
+            unsynced_ms = unsynced_ms != 0 ? unsynced_ms : clock_now_ms();
             if (audit->stuck)
                 wait_stuck(audit);
-        } else if (unsynced) {
-            sync_file(audit);
-            unsynced = false;
         } else if (audit->stopping) {
             break;
         } else {
@@ -314,8 +314,10 @@ int audit_use(struct audit *audit, int file)
         audit->count = audit->dropped = 0; /* nowhere is where they go, too */
     pthread_cond_broadcast(&audit->changed);
     pthread_mutex_unlock(&audit->lock);
-    if (before >= 0)
+    if (before >= 0) {
+        fdatasync(before);
         close(before);
+    }
     return 0;
 }
 

@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 const char *config_absolute_path(struct config_arena *arena, const char *base_dir, const char *path)
@@ -142,6 +144,40 @@ static void check_missing_file(struct config_reader *reader, const struct config
                    strerror(errno));
 }
 
+/* The kind of file system if it is one whose files other machines may have open. */
+static const char *network_name(const char *path)
+{
+    static const struct {
+        uint32_t type;
+        const char *name;
+    } kinds[] = {{NFS_SUPER_MAGIC, "nfs"},   {CIFS_SUPER_MAGIC, "cifs"}, {SMB2_SUPER_MAGIC, "smb2"},
+                 {SMB_SUPER_MAGIC, "smb"},   {V9FS_MAGIC, "9p"},         {FUSE_SUPER_MAGIC, "fuse"},
+                 {CEPH_SUPER_MAGIC, "ceph"}, {AFS_SUPER_MAGIC, "afs"}};
+    struct statfs system;
+    if (statfs(path, &system) != 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if ((uint32_t)system.f_type == kinds[i].type)
+            return kinds[i].name;
+    }
+    return NULL;
+}
+
+/* An immutable source takes no locks. */
+static void check_file_system(struct config_reader *reader, const struct config_source *source,
+                              uint32_t number)
+{
+    struct stat status;
+    const char *there =
+        stat(source->path, &status) == 0 ? source->path : folder_of(reader->arena, source->path);
+    const char *name = there && !source->immutable ? network_name(there) : NULL;
+    if (name)
+        report_add(reader->report, path_finding(reader, number, CONFIG_WARNING),
+                   "%s: is on a network file system (%s); SQLite's locks do not work on most of "
+                   "them, and its WAL on none: keep the file on a local disk",
+                   source->path, name);
+}
+
 static void check_file(struct config_reader *reader, const struct config_source *source,
                        uint32_t number)
 {
@@ -163,7 +199,10 @@ void config_check_paths(struct config_reader *reader, const struct config_source
     check_shared_files(reader, sources);
     if (!reader->check_files)
         return;
-    for (uint32_t i = 0; i < reader->form->source_count; i++)
-        if (sources[i].path && !sources[i].memory)
-            check_file(reader, &sources[i], i);
+    for (uint32_t i = 0; i < reader->form->source_count; i++) {
+        if (!sources[i].path || sources[i].memory)
+            continue;
+        check_file(reader, &sources[i], i);
+        check_file_system(reader, &sources[i], i);
+    }
 }

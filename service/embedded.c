@@ -5,8 +5,6 @@
 #include "pool/log.h"
 #include "pool/source.h"
 
-#include "pool/log.h"
-
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +168,7 @@ static void embedded_done(struct frame *frame, void *arg)
             .status = CHATSTORE_OK, .reply = reply, .reply_bytes = bytes};
         passage.frame->done(passage.frame, &result);
     } else {
+        frame_reply_drop(frame);
         fail(passage.frame, "no memory for the reply");
     }
     if (reply != start)

@@ -98,5 +98,7 @@ bool frame_is_unknown(const struct frame *frame);
 /* From done on: the encoded Reply. Packing it, once, lets go of all that the frame holds. */
 size_t frame_reply_bytes(const struct frame *frame);
 void frame_reply_pack(struct frame *frame, uint8_t *reply);
+/* Instead of packing, where there is no memory for the reply: lets go of it all as well. */
+void frame_reply_drop(struct frame *frame);
 
 #endif

@@ -242,22 +242,40 @@ static void set_result(struct call_run *run)
         result->source = (char *)router_source_name(run->frame->snapshot->router, run->route.first);
 }
 
-/* Results that do not fit into the frame's reply any more fail alone. */
+static bool is_write(const struct call_run *run)
+{
+    return run->call && run->call->access == CALL_ACCESS_WRITE;
+}
+
+/* In the frame's reply. */
+static size_t result_bytes(const struct call_run *run)
+{
+    enum { HEAD_BYTES = 6 };
+    return chatstore__v1__result__get_packed_size(&run->result) + HEAD_BYTES;
+}
+
+/* Results that do not fit into the frame's reply any more fail alone; but those of writes, which
+ * are small and have been carried out, come first. */
 static void fit_results(struct frame *frame)
 {
     size_t limit_bytes = frame->engine->limits.reply_bytes;
     size_t used_bytes = 0;
     for (size_t i = 0; i < frame->run_count; i++) {
+        set_result(&frame->runs[i]);
+        used_bytes += is_write(&frame->runs[i]) ? result_bytes(&frame->runs[i]) : 0;
+    }
+    for (size_t i = 0; i < frame->run_count; i++) {
         struct call_run *run = &frame->runs[i];
-        set_result(run);
-        size_t bytes = chatstore__v1__result__get_packed_size(&run->result) + 6;
+        if (is_write(run))
+            continue;
+        size_t bytes = result_bytes(run);
         if (run->status.code == STATUS_OK && used_bytes + bytes > limit_bytes) {
             status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
                        "%s: the answer has %zu bytes, of which the frame's reply has no room "
                        "(reply_bytes = %zu); ask for less, or put fewer calls into a frame",
                        run->call->name, run->answer.payload.bytes, limit_bytes);
             set_result(run);
-            bytes = chatstore__v1__result__get_packed_size(&run->result) + 6;
+            bytes = result_bytes(run);
         }
         used_bytes += bytes;
     }
@@ -324,6 +342,7 @@ static void frame_clear(struct frame *frame)
     }
     frame->run_count = 0;
     frame->runs = NULL;
+    arena_reset(&frame->arena, 0); /* what waits for its next run keeps nothing of a large one */
     if (frame->snapshot)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;
@@ -339,12 +358,16 @@ void frame_reply_pack(struct frame *frame, uint8_t *reply)
     frame_clear(frame);
 }
 
+void frame_reply_drop(struct frame *frame)
+{
+    frame_clear(frame);
+}
+
 void frame_free(struct frame *frame)
 {
     if (!frame)
         return;
     frame_clear(frame);
-    arena_reset(&frame->arena, 0);
     free(frame);
 }
 

@@ -201,6 +201,7 @@ static void exchange_done(struct frame *frame, void *arg)
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
+        frame_reply_drop(frame);
         nng_pipe_close(nng_msg_get_pipe(exchange->request));
         if (nng_msg_alloc(&reply, 0) !=
             0) { /* to be sent nowhere, so that the context is free again */
@@ -427,10 +428,12 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
     listener_threads_begin(&threads, limits->network_cpus_max);
     int failure = nng_rep0_open(&listener->socket) == 0 ? 0 : ENOMEM;
     listener_threads_end(&threads);
+    /* Before any listener exists, who inherits it: a frame that says it is endless would abort the
+     * process. */
+    if (failure == 0 &&
+        nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes) != 0)
+        failure = ENOMEM;
     if (failure == 0) {
-        /* Before any listener exists, who inherits it: a frame that says it is endless would abort
-         * the process. */
-        nng_socket_set_size(listener->socket, NNG_OPT_RECVMAXSZ, limits->frame_bytes);
         engine_set_peer_namer(engine, name_peer);
         failure = serve(listener, urls, url_count, config, error, error_bytes);
     }
@@ -444,19 +447,11 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
 
 static void wait_until_idle(struct listener *listener, unsigned drain_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += drain_ms / 1000;
-    until.tv_nsec += drain_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    int64_t until_ms = clock_now_ms() + drain_ms;
+    int error = 0;
     pthread_mutex_lock(&listener->lock);
-    while (listener->busy > 0) {
-        if (pthread_cond_timedwait(&listener->idle, &listener->lock, &until) != 0)
-            break;
-    }
+    while (listener->busy > 0 && error == 0)
+        error = clock_wait(&listener->idle, &listener->lock, until_ms);
     pthread_mutex_unlock(&listener->lock);
 }
 

@@ -59,14 +59,35 @@ static void make_folder(const char *path)
     }
 }
 
+/* Whether the path still names the file: a server that ends may have removed it between our
+ * opening and locking it, and a lock on what has no name keeps nobody off. */
+static bool is_named(int file, const char *path)
+{
+    struct stat opened, named;
+    return fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
+}
+
+/* Returns 0 or an errno. */
+static int open_locked(struct path_lock *lock)
+{
+    for (;;) {
+        lock->file = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (lock->file < 0 || flock(lock->file, LOCK_EX | LOCK_NB) != 0)
+            return errno;
+        if (is_named(lock->file, lock->path))
+            return 0;
+        close(lock->file);
+    }
+}
+
 static int lock_path(struct path_lock *lock, const char *path, char *error, size_t error_bytes)
 {
     make_folder(path);
     snprintf(lock->path, sizeof lock->path, "%s" LOCK_END, path);
-    lock->file = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock->file >= 0 && flock(lock->file, LOCK_EX | LOCK_NB) == 0)
+    int failure = open_locked(lock);
+    if (failure == 0)
         return 0;
-    int failure = errno;
     if (failure == EWOULDBLOCK)
         snprintf(error, error_bytes, "ipc://%s: another chatstored listens there", path);
     else

@@ -34,6 +34,7 @@ struct server {
     const char *urls[URLS_MAX];
     size_t url_count;
     char default_url[256];
+    bool insecure; /* --insecure-listen */
     struct engine *engine;
     struct reload *reload;
     struct listener *listener;
@@ -72,7 +73,7 @@ static void collect_urls(const struct server_setup *setup, struct server *server
 
 static bool urls_are_sound(const struct server *server, const struct server_setup *setup)
 {
-    bool insecure = setup->insecure_listen || setup->config->insecure_listen;
+    bool insecure = server->insecure || setup->config->insecure_listen;
     for (size_t i = 0; i < server->url_count; i++) {
         const char *problem = config_listen_problem(server->urls[i]);
         if (problem) {
@@ -251,10 +252,28 @@ static bool start_audit(struct engine *engine, const struct config *config)
     return error == 0;
 }
 
+/* What is listened on by --listen stays, and must not be left open by a configuration without
+ * clients or without a certificate. */
+static bool may_stay_open(const struct server *server, const struct config *config,
+                          struct status *why)
+{
+    for (size_t i = 0; i < server->url_count; i++) {
+        const char *problem = config_listen_refusal(config, server->urls[i],
+                                                    server->insecure || config->insecure_listen);
+        if (!problem)
+            continue;
+        status_set(why, STATUS_FAILED_PRECONDITION, "--listen %s: it %s", server->urls[i], problem);
+        return false;
+    }
+    return true;
+}
+
 /* The audit log and the certificates of a configuration that is about to come. */
 static bool prepare_reload(void *arg, const struct config *config, struct status *why)
 {
     struct server *server = arg;
+    if (!may_stay_open(server, config, why))
+        return false;
     hide_memory(config);
     server->next_tls = NULL;
     server->next_audit = -1;
@@ -371,7 +390,7 @@ static void end(struct server *server)
 
 int server_run(const struct server_setup *setup)
 {
-    struct server server = {.url_count = 0};
+    struct server server = {.insecure = setup->insecure_listen};
     collect_urls(setup, &server);
     if (!urls_are_sound(&server, setup))
         return EX_USAGE;

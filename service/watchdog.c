@@ -39,6 +39,8 @@ static void ping_answered(struct frame *frame, void *arg)
     uint8_t reply[REPLY_BYTES_MAX];
     if (frame_reply_bytes(frame) <= sizeof reply)
         frame_reply_pack(frame, reply);
+    else
+        frame_reply_drop(frame);
     sem_post(&watchdog->answered);
 }
 

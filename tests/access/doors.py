@@ -127,6 +127,22 @@ class Doors(unittest.TestCase):
         self.write_config([self.bot], listen=["tls+tcp://0.0.0.0:0"])
         self.expect(run(CHATSTORED, "--check-config", self.path("chatstore.toml")), 0)
 
+    def test_a_reload_leaves_no_address_open(self):
+        self.write_config([self.ops], listen=[])
+        config, url = self.path("chatstore.toml"), "tls+tcp://0.0.0.0:0"
+        server = self.serve("--config", config, "--listen", url)
+        self.write_config([], listen=[])
+        refused = self.ipc("reload", token=self.ops["token"])
+        self.expect(refused, 65, f"--listen {url}: it is reached by other machines and would let everybody in")
+        with open(config, "w") as file:
+            file.write("[database.sources]\nmain = { path = \"main.db\" }\nold = { path = \"old.db\" }\n"
+                       f"[database]\ndefault = \"main\"\n[service]\nlisten = [\"ipc://{self.path('socket')}\"]\n"
+                       + self.ops["toml"])
+        self.expect(self.ipc("reload", token=self.ops["token"]), 65, "needs a certificate")
+        self.expect(self.ipc(), 77, "UNAUTHENTICATED")
+        self.expect(self.ipc(token=self.ops["token"]), 0)
+        server.close()
+
     # ---- TLS ----
 
     def make_expired(self):

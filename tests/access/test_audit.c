@@ -3,6 +3,8 @@
 #include "service/audit.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +125,55 @@ static void too_many_are_dropped_and_counted(void **state)
     sandbox_close(&sandbox);
 }
 
+static atomic_uint syncs;
+static atomic_bool slow; /* so that lines always wait */
+
+ssize_t __wrap_write(int file, const void *bytes, size_t count);
+ssize_t __real_write(int file, const void *bytes, size_t count);
+ssize_t __wrap_write(int file, const void *bytes, size_t count)
+{
+    if (slow)
+        usleep(2000);
+    return __real_write(file, bytes, count);
+}
+
+int __wrap_fdatasync(int file);
+int __real_fdatasync(int file);
+int __wrap_fdatasync(int file)
+{
+    syncs++;
+    return __real_fdatasync(file);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* However fast lines come, they are on the disk within a second. */
+static void lines_without_pause_are_synced_too(void **state)
+{
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES];
+    sandbox_open(&sandbox);
+    struct audit *audit = audit_new();
+    assert_int_equal(audit_use(audit, open_file(sandbox_path(&sandbox, "audit.log", path))), 0);
+    struct audit_event refused = event("flood", 1);
+    slow = true;
+    for (int i = 0; i < 1024; i++)
+        audit_add(audit, &refused);
+    unsigned before = syncs;
+    for (int64_t until_ms = now_ms() + 20000; syncs < before + 2 && now_ms() < until_ms;)
+        audit_add(audit, &refused);
+    slow = false;
+    assert_true(syncs >= before + 2);
+    audit_free(audit);
+    sandbox_close(&sandbox);
+}
+
 static void a_file_that_cannot_be_appended_to_is_refused(void **state)
 {
     (void)state;
@@ -176,8 +227,8 @@ static void lines_wait_for_a_file_that_cannot_be_written(void **state)
     audit_add(audit, &refused);
     wait_stuck(audit, true);
     int file = open_file(other);
+    file_size_limit(0); /* the next try on the file before is a second away */
     assert_int_equal(audit_use(audit, file), 0);
-    file_size_limit(0);
     wait_stuck(audit, false);
     audit_free(audit);
     char *text = file_read(path, &bytes);
@@ -196,6 +247,7 @@ int main(void)
         cmocka_unit_test(lines_say_who_what_where),
         cmocka_unit_test(another_file_takes_over_and_none_is_lost),
         cmocka_unit_test(too_many_are_dropped_and_counted),
+        cmocka_unit_test(lines_without_pause_are_synced_too),
         cmocka_unit_test(lines_wait_for_a_file_that_cannot_be_written),
         cmocka_unit_test(a_file_that_cannot_be_appended_to_is_refused),
     };

@@ -20,16 +20,11 @@ static size_t log_bytes;
 /* With the lock held. */
 static void wait_a_while(int64_t until_ms)
 {
-    struct timespec now;
     if (clock_now_ms() > until_ms) {
         pthread_mutex_unlock(&lock);
         fail_msg("waited in vain");
     }
-    clock_gettime(CLOCK_REALTIME, &now);
-    now.tv_nsec += 2000000;
-    now.tv_sec += now.tv_nsec / 1000000000;
-    now.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&changed, &lock, &now);
+    clock_wait(&changed, &lock, clock_now_ms() + 2);
 }
 
 void eventually(condition_fn *condition, void *arg)

@@ -3,7 +3,9 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static struct path path;
 
@@ -418,6 +420,93 @@ static void under_load_nearly_every_borrowing_finds_an_open_connection(void **st
     source_close(source);
 }
 
+/* ---- The write-ahead log ---- */
+
+static int64_t log_bytes(void)
+{
+    struct path log_path = folder_file("bot.db-wal");
+    struct stat info;
+    return stat(log_path.text, &info) == 0 ? info.st_size : 0;
+}
+
+/* A value of 1 MiB, again and again. */
+static void write_mebibytes(struct source *source, unsigned count)
+{
+    static char value[1 << 20];
+    memset(value, 'x', sizeof value - 1);
+    for (unsigned i = 0; i < count; i++) {
+        value[0] = (char)('a' + i % 26);
+        assert_int_equal(set_setting(source, "k", value), STATUS_OK);
+    }
+}
+
+static bool the_log_is_short(void *source)
+{
+    write_mebibytes(source, 1);
+    return log_bytes() < 64 << 20;
+}
+
+static struct source *open_with_log(void)
+{
+    path = folder_file("bot.db");
+    struct source_config config = config_of("main", path.text);
+    config.timeout_ms = PATIENCE_MS;
+    config.sync = SOURCE_SYNC_NORMAL;
+    return open_source(&config);
+}
+
+static void scans_that_overlap_do_not_let_the_log_grow(void **state)
+{
+    (void)state;
+    struct source *source = open_with_log();
+    struct run first, second, other;
+    gate_close();
+    run_init_gate_scan(&first);
+    first.job.sql = "SELECT count(*) + length(wait_at_gate()) AS vocabulary_size FROM settings";
+    run_submit(&first, source);
+    gate_wait(1);
+    write_mebibytes(source, 70);
+    assert_true(log_bytes() > 64 << 20);
+    run_init_gate_scan(&second);
+    second.job.sql = "SELECT count(*) AS vocabulary_size FROM settings";
+    run_submit(&second, source);
+    run_init_get(&other, "none"); /* point reads go on */
+    assert_int_equal(run_on(&other, source), STATUS_OK);
+    write_mebibytes(source, 1);
+    assert_false(run_is_done(&second));
+    gate_open();
+    assert_int_equal(run_wait(&first), STATUS_OK);
+    eventually(the_log_is_short, source);
+    assert_int_equal(run_wait(&second), STATUS_OK);
+    run_end(&first);
+    run_end(&second);
+    run_end(&other);
+    source_close(source);
+}
+
+/* Who else reads the file may hold on to its log for as long as he likes. */
+static void a_log_that_others_hold_on_to_stops_no_scan(void **state)
+{
+    (void)state;
+    struct source *source = open_with_log();
+    struct run scan;
+    sqlite3 *reader;
+    assert_int_equal(sqlite3_open(path.text, &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM settings", NULL, NULL, NULL),
+                     SQLITE_OK);
+    write_mebibytes(source, 70);
+    assert_true(log_bytes() > 64 << 20);
+    for (unsigned i = 0; i < 3; i++) {
+        run_init_gate_scan(&scan);
+        assert_int_equal(run_on(&scan, source), STATUS_OK);
+        run_end(&scan);
+        write_mebibytes(source, 1);
+    }
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    eventually(the_log_is_short, source);
+    source_close(source);
+}
+
 #define POOL_TEST(test) cmocka_unit_test_setup_teardown(test, pool_setup, pool_teardown)
 
 int main(void)
@@ -438,6 +527,8 @@ int main(void)
         POOL_TEST(closing_refuses_those_that_wait),
         POOL_TEST(waiting_reads_are_told_when_the_source_fails),
         POOL_TEST(under_load_nearly_every_borrowing_finds_an_open_connection),
+        POOL_TEST(scans_that_overlap_do_not_let_the_log_grow),
+        POOL_TEST(a_log_that_others_hold_on_to_stops_no_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,19 +182,50 @@ static void ids_are_forgotten_beyond_their_number(void **state)
     source_close(source);
 }
 
+static bool the_old_one_is_forgotten(void *arg)
+{
+    static unsigned number = 2000;
+    assert_int_equal(save_once(arg, number++, NULL, "").code, STATUS_OK);
+    return strcmp(
+               file_text(path.text, "SELECT group_concat(request_id) FROM chatstore_requests").text,
+               "young") == 0;
+}
+
 static void ids_are_forgotten_by_their_age(void **state)
 {
     (void)state;
-    struct source *source = open_keeping(5000, 1000);
+    struct source *source = open_keeping(100000, 1000);
     assert_int_equal(save_once(source, 1, "old", "").code, STATUS_OK);
-    file_sql(path.text, "UPDATE chatstore_requests SET at = at - 100");
+    assert_int_equal(save_once(source, 2, "young", "").code, STATUS_OK);
+    file_sql(path.text, "UPDATE chatstore_requests SET at = at - 99 WHERE request_id = 'old'");
+    assert_int_equal(save_once(source, 1, "old", "").code, STATUS_OK); /* not yet */
+    eventually(the_old_one_is_forgotten, source);
     source_close(source);
-    source = open_keeping(5000, 1000);
-    assert_int_equal(save_once(source, 2, "new", "").code, STATUS_OK);
+}
+
+/* Whether the clock was wrong when ids were stored, or is now. */
+static void a_clock_that_is_set_makes_no_id_old(void **state)
+{
+    (void)state;
+    struct source *source = open_keeping(5000, 1000);
+    assert_int_equal(save_once(source, 1, "one", "").code, STATUS_OK);
     source_close(source);
-    assert_string_equal(
-        file_text(path.text, "SELECT group_concat(request_id) FROM chatstore_requests").text,
-        "new");
+    const char *const sets[] = {"UPDATE chatstore_requests SET at = at - 31536000",
+                                "UPDATE chatstore_requests SET at = at + 2 * 31536000"};
+    for (unsigned i = 0; i < 2; i++) {
+        char id[20];
+        file_sql(path.text, sets[i]);
+        source = open_keeping(5000, 1000);
+        snprintf(id, sizeof id, "later %u", i);
+        assert_int_equal(save_once(source, 2 + i, id, "").code, STATUS_OK);
+        assert_int_equal(save_once(source, 1, "one", "").code, STATUS_OK);
+        source_close(source);
+        assert_int_equal(file_integer(path.text, "SELECT max(at) - min(at) < 100 "
+                                                 "FROM chatstore_requests"),
+                         1);
+    }
+    assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chatstore_requests"), 3);
+    assert_int_equal(file_integer(path.text, "SELECT count(*) FROM chat_messages"), 3);
 }
 
 /* ---- A held connection ---- */
@@ -333,6 +364,7 @@ int main(void)
         POOL_TEST(a_repeat_in_the_same_group_is_one),
         POOL_TEST(ids_are_forgotten_beyond_their_number),
         POOL_TEST(ids_are_forgotten_by_their_age),
+        POOL_TEST(a_clock_that_is_set_makes_no_id_old),
         POOL_TEST(held_reads_share_a_borrowing_and_a_moment),
         POOL_TEST(a_held_read_that_is_too_long_ends_the_hold),
         POOL_TEST(a_held_read_of_a_source_that_is_down_is_answered),

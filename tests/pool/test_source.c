@@ -29,6 +29,30 @@ static void a_missing_file_is_made_and_used(void **state)
     assert_false(file_exists(folder_file("new.db-wal").text)); /* closing has checkpointed */
 }
 
+static void a_new_file_has_the_rights_that_the_umask_leaves(void **state)
+{
+    (void)state;
+    static const mode_t masks[] = {0007, 0022, 0077};
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        static const char *const ends[] = {"", "-wal", "-shm"};
+        char name[32], file[64];
+        snprintf(name, sizeof name, "new%zu.db", i);
+        struct path path = folder_file(name);
+        struct source_config config = config_of("new", path.text);
+        mode_t before = umask(masks[i]);
+        struct source *source = open_source(&config);
+        assert_source_works(source);
+        umask(before);
+        for (size_t n = 0; n < sizeof ends / sizeof *ends; n++) {
+            struct stat info;
+            snprintf(file, sizeof file, "%s%s", name, ends[n]);
+            assert_int_equal(stat(folder_file(file).text, &info), 0);
+            assert_int_equal(info.st_mode & 0777, 0666 & ~masks[i]);
+        }
+        source_close(source);
+    }
+}
+
 static void a_path_is_taken_as_it_is_written(void **state)
 {
     (void)state;
@@ -443,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         POOL_TEST(a_missing_file_is_made_and_used),
+        POOL_TEST(a_new_file_has_the_rights_that_the_umask_leaves),
         POOL_TEST(a_path_is_taken_as_it_is_written),
         POOL_TEST(a_folder_that_is_missing_is_waited_for),
         POOL_TEST(a_file_that_vanished_is_not_made_again),

@@ -1,6 +1,7 @@
 /* Frames, good and bad, and the limits that hold for them. */
 #include "engine_fixture.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,45 @@ static void as_many_calls_as_the_limit_says_are_answered(void **state)
     service_stop(&service);
 }
 
+static void note_done(struct frame *frame, void *arg)
+{
+    (void)frame;
+    *(bool *)arg = true;
+}
+
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* Frames wait for their next run in numbers, and that may be long. */
+static void a_frame_whose_reply_is_packed_holds_nothing(void **state)
+{
+    struct service service;
+    struct wire wire = {0};
+    bool done = false;
+    size_t bytes;
+    (void)state;
+    service_start_limited(&service, "");
+    for (int i = 0; i < 1024; i++)
+        wire_add(&wire, "Ping", "{}", 0);
+    uint8_t *request = wire_take(&wire, &bytes);
+    struct frame *frame = frame_new(service.engine, note_done);
+    assert_non_null(frame);
+    uint8_t *reply = malloc(1 << 20);
+    size_t before = heap_bytes();
+    frame_run(frame, request, bytes, &done);
+    assert_true(done);
+    assert_true(frame_reply_bytes(frame) < 1 << 20);
+    frame_reply_pack(frame, reply);
+    assert_true(heap_bytes() < before + (64 << 10));
+    frame_free(frame);
+    free(reply);
+    free(request);
+    service_stop(&service);
+}
+
 static void the_calls_of_a_frame_fail_alone(void **state)
 {
     struct service service;
@@ -135,6 +175,30 @@ static void a_result_that_does_not_fit_fails_alone(void **state)
     expect_result(reply, 1, CHATSTORE_RESOURCE_EXHAUSTED, "reply_bytes");
     expect_result(reply, 2, CHATSTORE_OK, NULL);
     chatstore__v1__reply__free_unpacked(reply, NULL);
+    service_stop(&service);
+}
+
+/* Else the client would take what was done for refused. */
+static void a_write_is_answered_however_full_the_reply_is(void **state)
+{
+    struct service service;
+    unsigned fitted = 0, refused = 0;
+    (void)state;
+    service_start_limited(&service, "reply_bytes = 4096");
+    save_setting(&service, "large", 2500);
+    for (int bytes = 1500; bytes < 1600; bytes += 5) {
+        struct wire wire = {0};
+        save_setting(&service, "rest", bytes);
+        wire_add(&wire, "GetSetting", "{\"key\": \"large\"}", 0);
+        wire_add(&wire, "GetSetting", "{\"key\": \"rest\"}", 0);
+        wire_add(&wire, "SetSetting", "{\"key\": \"k\", \"value\": \"v\"}", 0);
+        Chatstore__V1__Reply *reply = service_run(&service, &wire);
+        expect_result(reply, 2, CHATSTORE_OK, NULL);
+        fitted += reply->results[1]->status == NULL;
+        refused += reply->results[1]->status != NULL;
+        chatstore__v1__reply__free_unpacked(reply, NULL);
+    }
+    assert_true(fitted > 0 && refused > 0);
     service_stop(&service);
 }
 
@@ -300,8 +364,10 @@ int main(void)
         cmocka_unit_test(a_frame_that_is_none_is_refused),
         cmocka_unit_test(too_many_calls_or_bytes_are_refused),
         cmocka_unit_test(as_many_calls_as_the_limit_says_are_answered),
+        cmocka_unit_test(a_frame_whose_reply_is_packed_holds_nothing),
         cmocka_unit_test(the_calls_of_a_frame_fail_alone),
         cmocka_unit_test(a_result_that_does_not_fit_fails_alone),
+        cmocka_unit_test(a_write_is_answered_however_full_the_reply_is),
         cmocka_unit_test(an_answer_over_the_limit_fails),
         cmocka_unit_test(a_merged_answer_over_the_limit_fails),
         cmocka_unit_test(calls_over_the_limit_are_refused_until_others_end),

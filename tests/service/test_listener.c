@@ -190,6 +190,41 @@ static void a_second_server_on_a_path_is_refused(void **state)
     server_stop(&server);
 }
 
+static const char *lock_to_remove;
+
+int __wrap_flock(int file, int operation);
+int __real_flock(int file, int operation);
+int __wrap_flock(int file, int operation)
+{
+    if (lock_to_remove)
+        unlink(lock_to_remove);
+    lock_to_remove = NULL;
+    return __real_flock(file, operation);
+}
+
+/* A server that ends removes its lock file, perhaps while the next one has just opened it. */
+static void a_lock_file_that_is_removed_meanwhile_is_made_again(void **state)
+{
+    struct server server;
+    struct listener *second;
+    char lock[SANDBOX_PATH_BYTES + 8], error[512];
+    (void)state;
+    server_start(&server, "");
+    listener_stop(server.listener, DRAIN_MS);
+    const char *const urls[] = {server.url};
+    const struct config *config = server.service.config;
+    snprintf(lock, sizeof lock, "%s.lock", server.socket_path);
+    lock_to_remove = lock;
+    assert_int_equal(listener_start(server.service.engine, urls, 1, config, &server.listener, error,
+                                    sizeof error),
+                     0);
+    assert_int_equal(access(lock, F_OK), 0);
+    assert_int_not_equal(
+        listener_start(server.service.engine, urls, 1, config, &second, error, sizeof error), 0);
+    assert_non_null(strstr(error, "another chatstored listens there"));
+    server_stop(&server);
+}
+
 static void what_cannot_be_listened_on_is_said(void **state)
 {
     static const char *const bad[] = {"ipc:///no such folder/at all/socket",
@@ -229,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_read_is_closed),
         cmocka_unit_test(a_client_that_goes_away_in_mid_call_leaves_nothing_behind),
         cmocka_unit_test(a_second_server_on_a_path_is_refused),
+        cmocka_unit_test(a_lock_file_that_is_removed_meanwhile_is_made_again),
         cmocka_unit_test(what_cannot_be_listened_on_is_said),
         cmocka_unit_test(the_socket_is_for_its_group_only),
     };

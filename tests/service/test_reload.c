@@ -294,6 +294,36 @@ static void a_call_that_does_not_end_keeps_the_file(void **state)
     service_stop(&service);
 }
 
+static void note_done(struct frame *frame, void *arg)
+{
+    (void)frame;
+    *(bool *)arg = true;
+}
+
+/* As where there is no memory for it. */
+static void a_reply_that_is_dropped_holds_up_no_reload(void **state)
+{
+    struct service service;
+    struct wire wire = {0};
+    struct status why;
+    bool done = false;
+    size_t bytes;
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, one);
+    wire_add(&wire, "Ping", "{}", 0);
+    uint8_t *request = wire_take(&wire, &bytes);
+    struct frame *frame = frame_new(service.engine, note_done);
+    assert_non_null(frame);
+    frame_run(frame, request, bytes, &done);
+    assert_true(done);
+    frame_reply_drop(frame);
+    assert_true(reload_engine(&service, renamed, &why));
+    frame_free(frame);
+    free(request);
+    service_stop(&service);
+}
+
 static void a_file_that_has_become_none_is_given_back(void **state)
 {
     struct service service;
@@ -522,6 +552,7 @@ int main(void)
         CLAIM(a_file_goes_from_one_name_to_another),
         CLAIM(a_database_in_memory_is_not_emptied),
         cmocka_unit_test(a_call_that_does_not_end_keeps_the_file),
+        cmocka_unit_test(a_reply_that_is_dropped_holds_up_no_reload),
         cmocka_unit_test(a_file_that_has_become_none_is_given_back),
         CLAIM(reload_goes_alone_in_its_frame),
         CLAIM(no_call_fails_while_configurations_come_and_go),

@@ -35,6 +35,7 @@ BANNED_CALLS = {
     "atol": "strtol, with its errors checked",
     "atoll": "strtoll, with its errors checked",
     "atof": "strtod, with its errors checked",
+    "pthread_cond_timedwait": "clock_wait of pool/clock.h, or pthread_cond_clockwait: the time of day may be set",
 }
 
 # Which rooms a room may include; tests/, bench/ and examples/ may include all.

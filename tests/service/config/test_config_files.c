@@ -5,8 +5,10 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct folder {
@@ -234,6 +236,43 @@ static void files_that_others_may_change_are_told(void **state)
     loaded_free(&loaded);
 }
 
+static long system_type; /* of all files; 0: what it is */
+
+int __wrap_statfs(const char *path, struct statfs *system);
+int __real_statfs(const char *path, struct statfs *system);
+int __wrap_statfs(const char *path, struct statfs *system)
+{
+    int error = __real_statfs(path, system);
+    if (error == 0 && system_type != 0)
+        system->f_type = system_type;
+    return error;
+}
+
+static void files_on_other_machines_are_told(void **state)
+{
+    (void)state;
+    write_file("a.db", "");
+    write_file("c.db", "");
+    write_file("net.toml", "[database]\ndefault = \"a\"\n[database.sources]\n"
+                           "a = { path = \"a.db\" }\n"
+                           "b = { path = \"new.db\" }\n"
+                           "c = { path = \"c.db\", readonly = true, immutable = true }\n");
+    struct loaded loaded = load_file("net.toml");
+    assert_int_equal(loaded.report->count, 0);
+    loaded_free(&loaded);
+    system_type = (int32_t)CIFS_SUPER_MAGIC; /* with its sign, as some architectures have it */
+    loaded = load_file("net.toml");
+    assert_int_equal(loaded.report->count, 2);
+    assert_finding(&loaded, CONFIG_WARNING, 4, "a.db: is on a network file system (cifs)");
+    assert_finding(&loaded, CONFIG_WARNING, 5, "new.db: is on a network file system (cifs)");
+    loaded_free(&loaded);
+    system_type = NFS_SUPER_MAGIC;
+    loaded = load_file("net.toml");
+    assert_finding(&loaded, CONFIG_WARNING, 4, "(nfs)");
+    loaded_free(&loaded);
+    system_type = 0;
+}
+
 static void two_names_of_one_file_are_an_error(void **state)
 {
     (void)state;
@@ -357,6 +396,7 @@ int main(void)
         IN_FOLDER(files_that_cannot_be_opened_make_a_source_unavailable),
         IN_FOLDER(rights_are_looked_at),
         IN_FOLDER(files_that_others_may_change_are_told),
+        IN_FOLDER(files_on_other_machines_are_told),
         IN_FOLDER(two_names_of_one_file_are_an_error),
         IN_FOLDER(one_file_needs_no_configuration),
         IN_FOLDER(a_vanished_working_directory_is_told),

@@ -14,5 +14,6 @@ int copy_name(char *target, const char *name)
     sprintf(target, "%s", name);            /* tidy: banned-call */
     gets(target);                           /* tidy: banned-call */
     CHECK(atoi(name) > 0);                  /* tidy: banned-call */
+    pthread_cond_timedwait(&a, &b, &until); /* tidy: banned-call */
     return 0;                               /* FIXME: tidy: leftover */
 }
