@@ -199,6 +199,8 @@ class Stage:
             resumed = resumed_s(self.calls(since=since), writers, since)
             if resumed is not None:
                 return resumed
+            ended = [bot for bot, process in self.bots.items() if process.poll() is not None]
+            must(not ended, f"{ended} ended: {' '.join(map(self.log_of, ended))}")
             if time.monotonic() > until:
                 answered = {call["writer"]: call["client"] for call in self.calls(since=since) if call["status"] == "OK"}
                 stuck = {call["writer"]: call["client"] for call in self.calls() if call["writer"] in writers and
