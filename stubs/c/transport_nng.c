@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { RECONNECT_MS_MIN = 100, RECONNECT_MS_MAX = 1000, TEXT_BYTES = 512 };
+enum { RECONNECT_MS_MIN = 100, RECONNECT_MS_MAX = 1000, SILENT_MS_MAX = 5000, TEXT_BYTES = 512 };
 
 /* Not an error of nng: the text says what is wrong. */
 enum { TLS_FAILED = -1 };
@@ -38,6 +38,8 @@ struct nng_transport {
     struct chatstore_transport_options options;
     nng_socket socket;
     atomic_int pipe_count;
+    atomic_uint pipe_id;          /* the last one's */
+    atomic_llong silent_since_ms; /* the first frame sent since the last reply; 0: none was */
 
     pthread_mutex_t lock; /* guards the slots' lists */
     struct nng_slot *spare;
@@ -133,11 +135,31 @@ static void receive(struct nng_slot *slot)
     nng_ctx_recv(slot->context, slot->aio);
 }
 
+static void note_sent(struct nng_transport *transport)
+{
+    long long none = 0;
+    atomic_compare_exchange_strong(&transport->silent_since_ms, &none, now_ms());
+}
+
+/* A frame's time was up. TCP itself takes a quarter of an hour to notice that one of its addresses
+ * is gone; a new connection may find its way. */
+static void note_silence(struct nng_transport *transport)
+{
+    long long since_ms = atomic_load(&transport->silent_since_ms);
+
+    if (since_ms == 0 || now_ms() - since_ms < SILENT_MS_MAX ||
+        !atomic_compare_exchange_strong(&transport->silent_since_ms, &since_ms, 0))
+        return;
+    nng_pipe_close((nng_pipe){.id = atomic_load(&transport->pipe_id)});
+}
+
 static void slot_cb(void *arg)
 {
     struct nng_slot *slot = arg;
     int error = nng_aio_result(slot->aio);
 
+    if (error == NNG_ETIMEDOUT)
+        note_silence(slot->transport);
     if (error != 0) {
         if (!slot->is_receiving)
             nng_msg_free(nng_aio_get_msg(slot->aio));
@@ -146,9 +168,11 @@ static void slot_cb(void *arg)
     }
     if (!slot->is_receiving) {
         atomic_store(&slot->frame->sent, true);
+        note_sent(slot->transport);
         receive(slot);
         return;
     }
+    atomic_store(&slot->transport->silent_since_ms, 0);
     nng_msg *reply = nng_aio_get_msg(slot->aio);
     struct chatstore_frame_result result = {.status = CHATSTORE_OK,
                                             .message = "",
@@ -290,11 +314,13 @@ static void pipe_cb(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct nng_transport *transport = arg;
 
-    (void)pipe;
-    if (event == NNG_PIPE_EV_ADD_POST)
+    if (event == NNG_PIPE_EV_ADD_POST) {
+        atomic_store(&transport->silent_since_ms, 0);
+        atomic_store(&transport->pipe_id, (unsigned)nng_pipe_id(pipe));
         atomic_fetch_add(&transport->pipe_count, 1);
-    else
+    } else {
         atomic_fetch_sub(&transport->pipe_count, 1);
+    }
 }
 
 /* Clients that lost the same server should not all come back at the same moment. */

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"go.nanomsg.org/mangos/v3"
@@ -19,10 +20,17 @@ import (
 	_ "go.nanomsg.org/mangos/v3/transport/wss"
 )
 
+const silentMax = 5 * time.Second
+
 // link is the connection to a server, which mangos makes again whenever it breaks.
 type link struct {
 	socket mangos.Socket
 	url    string
+
+	mutex sync.Mutex
+	pipe  mangos.Pipe // the last one
+	// When the first frame was sent after the last reply; zero: none was.
+	silentSince time.Time
 }
 
 func newLink(address string, options *Options) (*link, error) {
@@ -33,11 +41,50 @@ func newLink(address string, options *Options) (*link, error) {
 	if err != nil {
 		return nil, &Error{Code: Internal, Message: err.Error(), cause: err}
 	}
+	l := &link{socket: socket, url: address}
+	socket.SetPipeEventHook(l.pipeEvent)
 	if err := dial(socket, address, options); err != nil {
 		_ = socket.Close()
 		return nil, &Error{Code: InvalidArgument, Message: fmt.Sprintf("%q: %v", address, err), cause: err}
 	}
-	return &link{socket: socket, url: address}, nil
+	return l, nil
+}
+
+func (l *link) pipeEvent(event mangos.PipeEvent, pipe mangos.Pipe) {
+	if event == mangos.PipeEventAttached {
+		l.mutex.Lock()
+		l.pipe, l.silentSince = pipe, time.Time{}
+		l.mutex.Unlock()
+	}
+}
+
+func (l *link) noteSent() {
+	l.mutex.Lock()
+	if l.silentSince.IsZero() {
+		l.silentSince = time.Now()
+	}
+	l.mutex.Unlock()
+}
+
+func (l *link) noteReply() {
+	l.mutex.Lock()
+	l.silentSince = time.Time{}
+	l.mutex.Unlock()
+}
+
+// noteTimeout gives a connection up from which nothing has come for long: TCP itself takes a quarter of
+// an hour to notice that one of its addresses is gone.
+func (l *link) noteTimeout() {
+	l.mutex.Lock()
+	pipe := l.pipe
+	isSilent := !l.silentSince.IsZero() && time.Since(l.silentSince) >= silentMax
+	if isSilent {
+		l.silentSince = time.Time{}
+	}
+	l.mutex.Unlock()
+	if isSilent {
+		_ = pipe.Close()
+	}
 }
 
 func dial(socket mangos.Socket, address string, options *Options) error {
@@ -100,12 +147,15 @@ func (l *link) exchange(ctx context.Context, frame []byte) (reply []byte, sent b
 
 	if err = exchange.Send(frame); err == nil {
 		sent = true
+		l.noteSent()
 		reply, err = exchange.Recv()
 	}
 	switch {
 	case err == nil:
+		l.noteReply()
 		return reply, true, nil
 	case ctx.Err() != nil:
+		l.noteTimeout()
 		return nil, sent, ctx.Err()
 	case errors.Is(err, mangos.ErrClosed):
 		return nil, sent, err

@@ -177,6 +177,38 @@ func TestDeadline(t *testing.T) {
 	mustFail(t, err, chatstore.Canceled, "canceled")
 }
 
+// A connection from which nothing comes any more is not used for ever.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	var connections atomic.Int32
+	url := fakeServer(t, func(number int, connection net.Conn) {
+		greet(connection)
+		for {
+			id, _, err := readRequest(connection)
+			if err != nil {
+				return
+			}
+			connections.Store(int32(number))
+			if number > 1 {
+				writeReply(connection, id, encode(t, &pb.Reply{Results: []*pb.Result{{}}}))
+			}
+		}
+	})
+	client := open(t, url, nil)
+	for _, timeout := range []time.Duration{4 * time.Second, 1500 * time.Millisecond} {
+		_, err := client.Ping(within(t, timeout), &pb.PingRequest{})
+		mustFail(t, err, chatstore.DeadlineExceeded, "no reply in time")
+		if connections.Load() != 1 {
+			t.Fatalf("%d connections", connections.Load())
+		}
+	}
+	_, err := client.Ping(within(t, 10*time.Second), &pb.PingRequest{})
+	must(t, err)
+	if connections.Load() != 2 {
+		t.Fatalf("%d connections", connections.Load())
+	}
+}
+
 func TestNoServer(t *testing.T) {
 	url := fmt.Sprintf("tcp://127.0.0.1:%d", freePort(t))
 	client := open(t, url, nil)

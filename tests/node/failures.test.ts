@@ -82,6 +82,26 @@ function encodeReply(init: MessageInitShape<typeof ReplySchema>): Uint8Array {
   return toBinary(ReplySchema, create(ReplySchema, init));
 }
 
+// A connection from which nothing comes any more is not used for ever.
+test("silence", async (t) => {
+  let connections = 0;
+  const url = await fakeServer(t, {
+    take(peer, id) {
+      connections = peer.number;
+      if (peer.number > 1) {
+        peer.reply(id, encodeReply({ results: [{}] }));
+      }
+    },
+  });
+  const client = open(t, url);
+  for (const timeoutMs of [4000, 1500]) {
+    await failure(client.ping({}, { timeoutMs }), "DEADLINE_EXCEEDED");
+    assert.equal(connections, 1);
+  }
+  await client.ping({});
+  assert.equal(connections, 2);
+});
+
 // The server is killed and started again while 4 loops count; nothing is lost or done twice.
 test("restart", async (t) => {
   for (const scheme of SCHEMES) {

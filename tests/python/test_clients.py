@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 import unittest
+import unittest.mock
 from datetime import datetime, timezone
 
 import support
@@ -422,6 +423,39 @@ class SyncAgainstFalseServer(FalseServerCases, support.FolderCase):
 
 class AsyncAgainstFalseServer(FalseServerCases, support.FolderCase):
     make = Blocking
+
+    def test_silence(self):
+        """A connection from which nothing comes any more is not used for ever."""
+        def serve(peer, number):
+            if number > 1:
+                self.answer_all(peer, number)
+            peer.greet()
+            peer.write(peer.read()[0], support.user_reply())
+            while True:
+                peer.read()
+
+        server = self.serve(serve)
+        with self.open(server.url) as client:
+            client.get_chat_user(**ARGUMENTS)
+            for silent_s_max in 5.0, 0.1:  # at first it has not been silent for long enough
+                with unittest.mock.patch("chatstore.aio.SILENT_S_MAX", silent_s_max), \
+                        self.assertRaises(chatstore.DeadlineExceeded):
+                    client.get_chat_user(**ARGUMENTS, timeout=0.2)
+                self.assertEqual(server.connections, 1)
+            self.assertEqual(client.get_chat_user(**ARGUMENTS)["username"], "@u")
+        self.assertEqual(server.connections, 2)
+
+    def test_no_hello(self):
+        """Connecting ends, too, when nobody answers."""
+        def serve(peer, number):
+            if number > 1:
+                self.answer_all(peer, number)
+            peer.receive(9)
+
+        server = self.serve(serve)
+        with unittest.mock.patch("chatstore.aio.CONNECT_S_MAX", 0.2), self.open(server.url) as client:
+            self.assertEqual(client.get_chat_user(**ARGUMENTS, timeout=20)["username"], "@u")
+        self.assertEqual(server.connections, 2)
 
     def test_pipelining(self):
         """Many calls on one connection, answered in another order."""

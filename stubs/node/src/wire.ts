@@ -1,6 +1,8 @@
 import { ChatstoreError, Lost } from "./errors.js";
 import { ID_MAX } from "./sp.js";
 
+const SILENT_MS_MAX = 5000;
+
 /** Takes the reply to a request, or why there is none. */
 export type Settle = (reply: Uint8Array | Error) => void;
 
@@ -9,6 +11,8 @@ export abstract class Wire {
   readonly #waiting = new Map<number, Settle>();
   #lastId = 0;
   #isBroken = false;
+  /** When the first request was sent after the last reply; undefined: none was. */
+  #silentSince: number | undefined;
 
   /**
    * @param url - for the texts of errors
@@ -30,14 +34,23 @@ export abstract class Wire {
       this.#lastId = (this.#lastId + 1) & ID_MAX;
     } while (this.#waiting.has(this.#lastId));
     this.#waiting.set(this.#lastId, settle);
+    this.#silentSince ??= performance.now();
     this.setIdle(false);
     this.write(this.#lastId, body);
     return this.#lastId;
   }
 
-  /** Nobody waits for the reply to this request any more. */
+  /**
+   * Nobody waits for the reply to this request any more. If nothing has come for long, the connection goes: TCP
+   * itself takes a quarter of an hour to notice that one of its addresses is gone.
+   */
   forget(id: number): void {
-    if (this.#waiting.delete(id) && this.#waiting.size === 0 && !this.#isBroken) {
+    if (!this.#waiting.delete(id) || this.#isBroken) {
+      return;
+    }
+    if (performance.now() - (this.#silentSince ?? Infinity) >= SILENT_MS_MAX) {
+      this.close(new Lost(`the connection to ${this.url} was silent`, true));
+    } else if (this.#waiting.size === 0) {
       this.setIdle(true);
     }
   }
@@ -68,6 +81,7 @@ export abstract class Wire {
   /** A reply has come; one that nobody waits for is dropped. */
   protected settle(id: number, reply: Uint8Array | Error): void {
     const settle = this.#waiting.get(id);
+    this.#silentSince = undefined;
     this.forget(id);
     settle?.(reply);
   }

@@ -24,6 +24,8 @@ R = TypeVar("R")
 
 CALLS_IN_FLIGHT_MAX = 1024
 EMBEDDED_THREADS = 8
+CONNECT_S_MAX = 5.0
+SILENT_S_MAX = 5.0
 
 
 class Client(calls.AsyncCalls):
@@ -237,17 +239,19 @@ class Link:
         endpoint, loop = self._endpoint, asyncio.get_running_loop()
         wire = Wire(self._framing, endpoint.url)
         try:
-            if endpoint.path is not None:
-                await loop.create_unix_connection(lambda: wire, endpoint.path)
-            else:
-                await loop.create_connection(
-                    lambda: wire, endpoint.host, endpoint.port,
-                    ssl=self._ssl if endpoint.tls else None)
-            await wire.greeted
+            async with asyncio.timeout(CONNECT_S_MAX):
+                if endpoint.path is not None:
+                    await loop.create_unix_connection(lambda: wire, endpoint.path)
+                else:
+                    await loop.create_connection(
+                        lambda: wire, endpoint.host, endpoint.port,
+                        ssl=self._ssl if endpoint.tls else None)
+                await wire.greeted
         except (OSError, Lost) as error:
             wire.close()
             await wire.gone.wait()
-            raise Lost(f"no connection to {endpoint.url}: {error}", False) from None
+            reason = str(error) or f"no answer within {CONNECT_S_MAX:g} s"
+            raise Lost(f"no connection to {endpoint.url}: {reason}", False) from None
         except asyncio.CancelledError:
             wire.close()
             raise
@@ -268,6 +272,7 @@ class Wire(asyncio.Protocol):
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._number = 0
+        self._silent_since: float | None = None  # the first request after the last thing heard
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._buffer = bytearray()
 
@@ -282,9 +287,14 @@ class Wire(asyncio.Protocol):
                 if self.is_broken or self._transport is None:
                     raise Lost(f"the connection to {self._url} broke", False)
                 self._waiting[number] = reply
+                if self._silent_since is None:
+                    self._silent_since = loop.time()
                 self._transport.write(self._framing.pack(number, attempt.frame()))
                 return await reply
         except TimeoutError:
+            if self._silent_since is not None and loop.time() - self._silent_since >= SILENT_S_MAX:
+                # TCP itself takes a quarter of an hour to notice that its address is gone.
+                self._break(Lost(f"the connection to {self._url} was silent", True))
             raise attempt.too_late() from None
         finally:
             self._waiting.pop(number, None)
@@ -308,6 +318,7 @@ class Wire(asyncio.Protocol):
             transport.write(HELLO)
 
     def data_received(self, data: bytes) -> None:
+        self._silent_since = None
         self._buffer += data
         try:
             if not self.greeted.done() and not self._take_hello():
