@@ -130,11 +130,11 @@ static const struct config_client *find_hash(const struct access *access, const 
     return is_equal(client->token_hash, hash, CONFIG_TOKEN_HASH_BYTES) ? client : NULL;
 }
 
-const struct config_client *access_find(const struct access *access, const char *token)
+const struct config_client *access_find(const struct access *access, const char *token,
+                                        size_t bytes)
 {
     uint8_t hash[CONFIG_TOKEN_HASH_BYTES];
-    size_t bytes = strnlen(token, TOKEN_BYTES_MAX + 1);
-    access_hash(token, bytes, hash);
+    access_hash(token, bytes <= TOKEN_BYTES_MAX ? bytes : TOKEN_BYTES_MAX, hash);
     const struct config_client *client = find_hash(access, hash);
     return bytes <= TOKEN_BYTES_MAX ? client : NULL;
 }

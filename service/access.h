@@ -20,7 +20,8 @@ void access_free(struct access *access); /* NULL is allowed */
 
 /* The client of the token; NULL: no such token. Takes the same time for all tokens of one length,
  * whether known or not. */
-const struct config_client *access_find(const struct access *access, const char *token);
+const struct config_client *access_find(const struct access *access, const char *token,
+                                        size_t bytes);
 
 /* The client with the same token here, of another configuration; NULL: none has it any more. */
 const struct config_client *access_find_again(const struct access *access,

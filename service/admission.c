@@ -2,8 +2,6 @@
  * little, or the refusing would take the time of those that were admitted. */
 #include "engine_internal.h"
 
-#include "check.h"
-
 /* A frame takes its places as a whole, so that those that get none are known at once; but one that
  * would take more than half of all places takes what it can get, or it might wait for ever. */
 static uint32_t least_places(uint32_t count, uint32_t max)
@@ -38,13 +36,11 @@ static void refuse_for_all(const struct engine *engine, struct status *why)
         engine->limits.calls_in_flight_max);
 }
 
-bool admission_is_full(const struct engine *engine, const uint8_t *request, size_t bytes,
-                       struct status *why)
+bool admission_is_full(const struct engine *engine, size_t calls, struct status *why)
 {
     const struct config_limits *limits = &engine->limits;
-    size_t count = check_count_calls(request, bytes);
-    if (count == 0 || count > limits->calls_per_frame_max ||
-        places_for(engine->calls_in_flight, (uint32_t)count, limits->calls_in_flight_max) > 0)
+    if (calls == 0 || calls > limits->calls_per_frame_max ||
+        places_for(engine->calls_in_flight, (uint32_t)calls, limits->calls_in_flight_max) > 0)
         return false;
     refuse_for_all(engine, why);
     return true;

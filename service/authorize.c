@@ -3,22 +3,26 @@
 #include "engine_internal.h"
 
 #include "audit.h"
+#include "check.h"
 
 #include <string.h>
+
+enum { METHOD_BYTES_MAX = 128 }; /* longer than any that there is */
 
 /* The same bytes for a token that is absent, malformed or unknown. */
 static const char unknown_text[] =
     "a token that this server knows is needed; whoever runs the server makes one with `chatstore "
     "token new`, and it is given with --token-file, CHATSTORE_TOKEN or the client's option token";
 
-bool authorize_frame(struct frame *frame, char *token, bool is_text, struct status *why)
+bool authorize_frame(struct frame *frame, const struct request_parts *parts, bool is_text,
+                     struct status *why)
 {
     const struct access *access = frame->snapshot->access;
     if (!access || frame->engine->trusts_callers || frame->is_own)
         return true;
-    const struct config_client *client = access_find(access, token); /* the same work for all */
+    const struct config_client *client =
+        access_find(access, parts->token, parts->token_bytes); /* the same work for all */
     frame->client = is_text ? client : NULL;
-    explicit_bzero(token, strlen(token));
     if (frame->client)
         return true;
     frame->is_unknown = true;
@@ -223,13 +227,15 @@ void authorize_note(struct call_run *run)
     add_event(frame, &event);
 }
 
-void authorize_note_frame(struct frame *frame, const Chatstore__V1__Request *request)
+void authorize_note_frame(struct frame *frame, const struct request_parts *parts)
 {
-    const struct call *call = call_find(request->calls[0]->method);
+    char method[METHOD_BYTES_MAX];
+    check_first_method(parts, method, sizeof method);
+    const struct call *call = call_find(method);
     struct audit_event event = {.call = call ? call->name : "",
                                 .source = "",
                                 .outcome = STATUS_UNAUTHENTICATED,
-                                .calls = request->n_calls};
+                                .calls = parts->call_count};
     if (audit_is_on(frame->engine->audit))
         add_event(frame, &event);
 }

@@ -133,16 +133,37 @@ bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
     return check_message(&chatstore__v1__request__descriptor, &reader, "the frame", status);
 }
 
-size_t check_count_calls(const uint8_t *bytes, size_t count)
+struct request_parts check_parts(const uint8_t *bytes, size_t count)
 {
-    enum { CALLS = 2 << 3 | WIRE_LENGTH }; /* the field's key */
+    enum { TOKEN = 1 << 3 | WIRE_LENGTH, CALL = 2 << 3 | WIRE_LENGTH }; /* the fields' keys */
+    struct request_parts parts = {.token = ""};
     struct reader reader = {bytes, bytes + count, NULL};
     const uint8_t *value;
     uint64_t key, value_bytes;
-    size_t calls = 0;
-    while (read_varint(&reader, &key) && skip_value(&reader, key, &value, &value_bytes))
-        calls += key == CALLS;
-    return calls;
+    while (read_varint(&reader, &key) && skip_value(&reader, key, &value, &value_bytes)) {
+        if (key == TOKEN) {
+            parts.token = (const char *)value;
+            parts.token_bytes = value_bytes;
+        } else if (key == CALL && parts.call_count++ == 0) {
+            parts.first_call = value;
+            parts.first_call_bytes = value_bytes;
+        }
+    }
+    return parts;
+}
+
+void check_first_method(const struct request_parts *parts, char *name, size_t name_bytes)
+{
+    enum { METHOD = 1 << 3 | WIRE_LENGTH };
+    struct reader reader = {parts->first_call, parts->first_call + parts->first_call_bytes, NULL};
+    const uint8_t *value;
+    uint64_t key, value_bytes;
+    name[0] = '\0';
+    while (read_varint(&reader, &key) && skip_value(&reader, key, &value, &value_bytes)) {
+        if (key == METHOD)
+            snprintf(name, name_bytes, "%.*s", (int)(value_bytes < 1024 ? value_bytes : 1024),
+                     (const char *)value);
+    }
 }
 
 /* ---- Rules ---- */

@@ -15,8 +15,18 @@ bool check_bytes(const ProtobufCMessageDescriptor *message, const uint8_t *bytes
 bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
                    struct status *status);
 
-/* How many calls the bytes of a chatstore.v1.Request hold, as far as they can be read. */
-size_t check_count_calls(const uint8_t *bytes, size_t count);
+/* What can be told of the bytes of a chatstore.v1.Request before any memory is spent on them: as
+ * far as they can be read. Points into the bytes. */
+struct request_parts {
+    const char *token; /* not ended by NUL, perhaps no text */
+    size_t token_bytes;
+    size_t call_count;
+    const uint8_t *first_call; /* NULL: there is none */
+    size_t first_call_bytes;
+};
+struct request_parts check_parts(const uint8_t *bytes, size_t count);
+/* Its name as it was sent, cut at name_bytes; empty if it has none. */
+void check_first_method(const struct request_parts *parts, char *name, size_t name_bytes);
 
 /* The decoded request against the rules of its fields and the range of its timestamps. False with
  * INVALID_ARGUMENT. */

@@ -7,6 +7,7 @@
 #include "engine.h"
 
 #include "arena.h"
+#include "check.h"
 #include "paging.h"
 #include "snapshot.h"
 
@@ -82,10 +83,9 @@ struct snapshot *engine_hold_snapshot(struct engine *engine);
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);
 
-/* admission.c: whether a frame of these bytes would find no place, so that it need not be decoded;
- * why says so. */
-bool admission_is_full(const struct engine *engine, const uint8_t *request, size_t bytes,
-                       struct status *why);
+/* admission.c: whether a frame of so many calls would find no place, so that it need not be
+ * decoded; why says so. */
+bool admission_is_full(const struct engine *engine, size_t calls, struct status *why);
 /* Places for the frame's calls, which are counted as the server's and the client's from now on.
  * Returns how many of them are admitted, the first ones; why says what is with the others. */
 uint32_t admission_take(struct frame *frame, uint32_t count, struct status *why);
@@ -107,7 +107,8 @@ char *valid_text(char *text);
 
 /* authorize.c: whose frame this is; false: nobody's, and why says so. A token that is no text, and
  * perhaps more bytes than can be seen here, is nobody's. */
-bool authorize_frame(struct frame *frame, char *token, bool is_text, struct status *why);
+bool authorize_frame(struct frame *frame, const struct request_parts *parts, bool is_text,
+                     struct status *why);
 
 /* Whether the frame's client may make the call, which has been decoded and routed; false: the run's
  * status says why not, and nothing of what the client may not see. */
@@ -124,7 +125,7 @@ bool authorize_again(const struct call_run *run, uint32_t source, struct status 
 /* A run that ends, or a frame of so many calls that was refused, into the audit log if it belongs
  * there. */
 void authorize_note(struct call_run *run);
-void authorize_note_frame(struct frame *frame, const Chatstore__V1__Request *request);
+void authorize_note_frame(struct frame *frame, const struct request_parts *parts);
 
 /* gather.c: ask the sources of run->route, merge, finish the run. */
 void gather_start(struct call_run *run);

@@ -410,32 +410,72 @@ static bool frame_prepare(struct frame *frame, size_t count)
     return true;
 }
 
-static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *bytes, size_t count,
-                                            bool *token_is_text_out, struct status *why)
+static bool has_sound_form(const struct frame *frame, const uint8_t *bytes, size_t count,
+                           bool *token_is_text_out, struct status *why)
 {
     const struct config_limits *limits = &frame->engine->limits;
-    if (count > limits->frame_bytes) {
+    if (count <= limits->frame_bytes)
+        return check_request(bytes, count, token_is_text_out, why);
+    status_set(why, STATUS_RESOURCE_EXHAUSTED,
+               "the frame has %zu bytes; at most %u are taken (frame_bytes)", count,
+               limits->frame_bytes);
+    return false;
+}
+
+static bool is_own_or_clients(struct frame *frame, const struct request_parts *parts,
+                              bool token_is_text, struct status *why)
+{
+    if (authorize_frame(frame, parts, token_is_text, why))
+        return true;
+    authorize_note_frame(frame, parts);
+    return false;
+}
+
+static bool has_sound_count(const struct frame *frame, size_t calls, struct status *why)
+{
+    const struct config_limits *limits = &frame->engine->limits;
+    if (calls == 0)
+        status_set(why, STATUS_INVALID_ARGUMENT, "the frame has no calls");
+    else if (calls > limits->calls_per_frame_max)
         status_set(why, STATUS_RESOURCE_EXHAUSTED,
-                   "the frame has %zu bytes; at most %u are taken (frame_bytes)", count,
-                   limits->frame_bytes);
-        return NULL;
-    }
-    if (!check_request(bytes, count, token_is_text_out, why))
-        return NULL;
+                   "the frame has %zu calls; at most %u are taken (calls_per_frame_max)", calls,
+                   limits->calls_per_frame_max);
+    else
+        return true;
+    return false;
+}
+
+static Chatstore__V1__Request *unpack(struct frame *frame, const uint8_t *bytes, size_t count,
+                                      struct status *why)
+{
+    size_t budget_bytes = ARENA_BYTES_MIN + count * ARENA_PER_BYTE;
+    arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
     Chatstore__V1__Request *request =
         chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
-    if (!request)
+    if (request)
+        explicit_bzero(request->token, strlen(request->token));
+    else
         status_set(why, STATUS_INVALID_ARGUMENT,
                    "the frame is no chatstore.v1.Request, or takes more memory than a frame of its "
                    "size may");
-    else if (request->n_calls == 0)
-        status_set(why, STATUS_INVALID_ARGUMENT, "the frame has no calls");
-    else if (request->n_calls > limits->calls_per_frame_max)
-        status_set(why, STATUS_RESOURCE_EXHAUSTED,
-                   "the frame has %zu calls; at most %u are taken (calls_per_frame_max)",
-                   request->n_calls, limits->calls_per_frame_max);
-    else
-        return request;
+    return request;
+}
+
+/* What costs least comes first, and memory last: a frame that is refused is to cost little. NULL:
+ * it is, and why. */
+static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *bytes, size_t count,
+                                            struct status *why)
+{
+    struct request_parts parts = check_parts(bytes, count);
+    bool token_is_text;
+    if (frame->engine->draining)
+        status_set(why, STATUS_UNAVAILABLE,
+                   "the server is draining: it ends what is under way and stops; try again");
+    else if (!admission_is_full(frame->engine, parts.call_count, why) &&
+             has_sound_form(frame, bytes, count, &token_is_text, why) &&
+             is_own_or_clients(frame, &parts, token_is_text, why) &&
+             has_sound_count(frame, parts.call_count, why))
+        return unpack(frame, bytes, count, why);
     return NULL;
 }
 
@@ -459,28 +499,11 @@ static size_t admit(struct frame *frame, size_t count, struct status *why)
 void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg)
 {
     struct status why = {0};
-    size_t budget_bytes = ARENA_BYTES_MIN + bytes * ARENA_PER_BYTE;
     frame_clear(frame);
     frame->done_arg = arg;
     frame->snapshot = engine_hold_snapshot(frame->engine);
-    arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
     chatstore__v1__reply__init(&frame->reply);
-    if (frame->engine->draining) {
-        status_set(&why, STATUS_UNAVAILABLE,
-                   "the server is draining: it ends what is under way and stops; try again");
-        frame_refuse(frame, &why);
-        return;
-    }
-    if (admission_is_full(frame->engine, request, bytes, &why)) {
-        frame_refuse(frame, &why);
-        return;
-    }
-    bool token_is_text;
-    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &token_is_text, &why);
-    if (wire && !authorize_frame(frame, wire->token, token_is_text, &why)) {
-        authorize_note_frame(frame, wire);
-        wire = NULL;
-    }
+    Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
     /* The count is kept here: the frame may be done, and run again, before the loop ends. */
     size_t count = wire ? admit(frame, wire->n_calls, &why) : 0;
     if (count == 0) {
