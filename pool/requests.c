@@ -20,6 +20,25 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **stmt)
     return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
 }
 
+/* The clock of the rows goes on from the last of them. */
+static int set_clock(struct requests *requests, sqlite3 *db)
+{
+    sqlite3_stmt *last;
+    int error = sqlite3_prepare_v2(
+        db, "SELECT at FROM chatstore_requests ORDER BY number DESC LIMIT 1", -1, &last, NULL);
+    if (error != SQLITE_OK)
+        return error;
+    int64_t at =
+        sqlite3_step(last) == SQLITE_ROW ? sqlite3_column_int64(last, 0) : (int64_t)time(NULL);
+    requests->clock_s = at - clock_now_ms() / 1000;
+    return sqlite3_finalize(last);
+}
+
+static int64_t now_s(const struct requests *requests)
+{
+    return requests->clock_s + clock_now_ms() / 1000;
+}
+
 int requests_open(struct requests *requests, sqlite3 *db)
 {
     int error =
@@ -38,7 +57,7 @@ int requests_open(struct requests *requests, sqlite3 *db)
                     "AND (at < ?1 OR number <= (SELECT max(number) FROM chatstore_requests) - ?2)",
                     &requests->forget);
     requests->forgotten_ms = 0;
-    return error;
+    return error == SQLITE_OK ? set_clock(requests, db) : error;
 }
 
 void requests_close(struct requests *requests)
@@ -205,7 +224,7 @@ int requests_store(struct requests *requests, const struct job *job)
                     : sqlite3_bind_blob(store, 4, job->status.text, (int)strlen(job->status.text),
                                         SQLITE_STATIC);
     if (error == SQLITE_OK)
-        error = sqlite3_bind_int64(store, 5, (int64_t)time(NULL));
+        error = sqlite3_bind_int64(store, 5, now_s(requests));
     if (error == SQLITE_OK)
         sqlite3_step(store);
     int reset = finish(store);
@@ -218,7 +237,7 @@ int requests_forget(struct requests *requests, const struct source_config *confi
     if (now_ms - requests->forgotten_ms < FORGET_EVERY_MS)
         return SQLITE_OK;
     requests->forgotten_ms = now_ms;
-    sqlite3_bind_int64(requests->forget, 1, (int64_t)time(NULL) - config->requests_keep_ms / 1000);
+    sqlite3_bind_int64(requests->forget, 1, now_s(requests) - config->requests_keep_ms / 1000);
     sqlite3_bind_int64(requests->forget, 2, config->requests_max);
     sqlite3_bind_int(requests->forget, 3, FORGET_ROWS_MAX);
     sqlite3_step(requests->forget);

@@ -324,10 +324,9 @@ struct source *source_open(struct pool *pool, const struct source_config *config
 
 void source_wait_opened(struct source *source, int64_t until_ms)
 {
-    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
     pthread_mutex_lock(&source->lock);
     for (int error = 0; !source->first_attempt_over && error == 0;)
-        error = pthread_cond_clockwait(&source->changed, &source->lock, CLOCK_MONOTONIC, &until);
+        error = clock_wait(&source->changed, &source->lock, until_ms);
     pthread_mutex_unlock(&source->lock);
 }
 

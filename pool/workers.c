@@ -87,9 +87,7 @@ static struct task *next_task(struct workers *workers)
             return NULL;
         workers->idle_count++;
         if (workers->heap_count > 0) {
-            int64_t due_ms = workers->heap[0]->due_ms;
-            struct timespec due = {due_ms / 1000, due_ms % 1000 * 1000000};
-            pthread_cond_timedwait(&workers->wake, &workers->lock, &due);
+            clock_wait(&workers->wake, &workers->lock, workers->heap[0]->due_ms);
         } else {
             pthread_cond_wait(&workers->wake, &workers->lock);
         }
@@ -145,11 +143,7 @@ int workers_start(const char *name, unsigned threads, int nice, struct workers *
     workers->last = &workers->first;
     workers->nice = nice;
     snprintf(workers->name, sizeof workers->name, "%s", name);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&workers->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&workers->wake, NULL);
     pthread_mutex_init(&workers->lock, NULL);
     for (; workers->thread_count < threads; workers->thread_count++) {
         int error = pthread_create(&workers->threads[workers->thread_count], NULL, run, workers);

@@ -2,6 +2,7 @@
 
 #include "service/config.h"
 
+#include "pool/clock.h"
 #include "pool/log.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_S = 1 };
+enum { WAITING_MAX = 1024, NAME_BYTES = 129, LINE_BYTES = 2048, AGAIN_MS = 1000 };
 
 struct entry {
     struct timespec time;
@@ -179,13 +180,11 @@ static void write_next(struct audit *audit)
 /* Until it is tried again, or there is another file or an end. */
 static void wait_stuck(struct audit *audit)
 {
-    struct timespec until;
+    int64_t until_ms = clock_now_ms() + AGAIN_MS;
     int file = audit->file, error = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += AGAIN_S;
     pthread_cond_broadcast(&audit->changed); /* nobody waits for what cannot be written */
     while (error == 0 && !audit->stopping && audit->file == file)
-        error = pthread_cond_timedwait(&audit->changed, &audit->lock, &until);
+        error = clock_wait(&audit->changed, &audit->lock, until_ms);
 }
 
 static void sync_file(struct audit *audit)

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LOOK_MS_MAX = 1000 };
 
@@ -154,12 +153,7 @@ static void *half_open_main(void *arg)
     pthread_setname_np(pthread_self(), "half-open");
     pthread_mutex_lock(&half_open->lock);
     while (!half_open->stopping) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += (long)(step_ms % 1000 + 1) * 1000000;
-        until.tv_sec += step_ms / 1000 + until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&half_open->told, &half_open->lock, &until);
+        clock_wait(&half_open->told, &half_open->lock, clock_now_ms() + step_ms + 1);
         pthread_mutex_unlock(&half_open->lock);
         look(half_open);
         pthread_mutex_lock(&half_open->lock);

@@ -444,19 +444,10 @@ int listener_start(struct engine *engine, const char *const *urls, size_t url_co
 
 static void wait_until_idle(struct listener *listener, unsigned drain_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += drain_ms / 1000;
-    until.tv_nsec += drain_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    int64_t until_ms = clock_now_ms() + drain_ms;
     pthread_mutex_lock(&listener->lock);
-    while (listener->busy > 0) {
-        if (pthread_cond_timedwait(&listener->idle, &listener->lock, &until) != 0)
-            break;
-    }
+    while (listener->busy > 0 && clock_wait(&listener->idle, &listener->lock, until_ms) == 0)
+        continue;
     pthread_mutex_unlock(&listener->lock);
 }
 

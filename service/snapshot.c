@@ -1,10 +1,11 @@
 #include "snapshot.h"
 
+#include "pool/clock.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static enum source_journal journal_of(enum config_journal journal)
 {
@@ -236,16 +237,12 @@ bool snapshot_has_gates(const struct snapshot *snapshot)
 
 bool snapshot_wait_unused(struct snapshot *snapshot, unsigned wait_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    int64_t until_ms = clock_now_ms() + wait_ms;
     pthread_mutex_lock(&snapshot->lock);
     int error = 0;
     snapshot->holders--;
     while (snapshot->holders > 0 && error == 0)
-        error = pthread_cond_timedwait(&snapshot->unused, &snapshot->lock, &until);
+        error = clock_wait(&snapshot->unused, &snapshot->lock, until_ms);
     bool unused = snapshot->holders == 0;
     if (!unused)
         snapshot->holders++;
