@@ -45,7 +45,9 @@ class Bot:
     def open(self, where):
         if where == "file":
             return OldWrapper(self.path, self.version)
-        from chatstore.wrapper import DatabaseWrapper  # only who calls the service has it
+        # The package as it is on a machine that only calls: its native part, built for a sanitizer, would not load.
+        sys.modules["chatstore._native"] = None
+        from chatstore.wrapper import DatabaseWrapper
         return DatabaseWrapper(where)
 
     def move(self, where):
