@@ -20,22 +20,23 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **stmt)
     return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
 }
 
-/* Where `at` goes on. */
-static int read_newest(sqlite3 *db, int64_t *at_out)
+/* The clock of the rows goes on from the last of them. */
+static int set_clock(struct requests *requests, sqlite3 *db)
 {
-    sqlite3_stmt *stmt;
+    sqlite3_stmt *last;
     int error = sqlite3_prepare_v2(
-        db, "SELECT at FROM chatstore_requests ORDER BY number DESC LIMIT 1", -1, &stmt, NULL);
+        db, "SELECT at FROM chatstore_requests ORDER BY number DESC LIMIT 1", -1, &last, NULL);
     if (error != SQLITE_OK)
         return error;
-    *at_out =
-        sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : (int64_t)time(NULL);
-    return sqlite3_finalize(stmt);
+    int64_t at =
+        sqlite3_step(last) == SQLITE_ROW ? sqlite3_column_int64(last, 0) : (int64_t)time(NULL);
+    requests->clock_s = at - clock_now_ms() / 1000;
+    return sqlite3_finalize(last);
 }
 
 static int64_t now_s(const struct requests *requests)
 {
-    return requests->opened_s + (clock_now_ms() - requests->opened_ms) / 1000;
+    return requests->clock_s + clock_now_ms() / 1000;
 }
 
 int requests_open(struct requests *requests, sqlite3 *db)
@@ -56,8 +57,7 @@ int requests_open(struct requests *requests, sqlite3 *db)
                     "AND (at < ?1 OR number <= (SELECT max(number) FROM chatstore_requests) - ?2)",
                     &requests->forget);
     requests->forgotten_ms = 0;
-    requests->opened_ms = clock_now_ms();
-    return error == SQLITE_OK ? read_newest(db, &requests->opened_s) : error;
+    return error == SQLITE_OK ? set_clock(requests, db) : error;
 }
 
 void requests_close(struct requests *requests)

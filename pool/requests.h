@@ -10,10 +10,10 @@
 #include <sqlite3.h>
 
 /* The table, for schema.c; an old bot never looks at it. Rows are numbered as they come, so the
- * oldest are the lowest. `at` begins as the time of day in seconds and then counts those in which
- * the writer is open: a clock that is set neither makes rows old nor keeps them for ever. Its
- * request_id is the id alone where there are no clients, else the client's name, a newline and the
- * id: each client has its own ids. */
+ * oldest are the lowest. `at` counts the seconds that the file was open, from the time of day of
+ * its first row: however the machine's clock is set, meanwhile or between two runs, no row is older
+ * than it is, and none stays for ever. Its request_id is the id alone where there are no clients,
+ * else the client's name, a newline and the id: each client has its own ids. */
 #define REQUESTS_TABLE_SQL                                                                         \
     "CREATE TABLE IF NOT EXISTS chatstore_requests (number INTEGER PRIMARY KEY, "                  \
     "request_id TEXT NOT NULL UNIQUE, content BLOB NOT NULL, code INTEGER NOT NULL, "              \
@@ -21,8 +21,8 @@
 
 struct requests {
     sqlite3_stmt *find, *store, *forget;
-    int64_t opened_s, opened_ms; /* the same moment, as `at` counts and as clock_now_ms() does */
-    int64_t forgotten_ms;        /* when old rows were last looked for; clock_now_ms() */
+    int64_t forgotten_ms; /* when old rows were last looked for; clock_now_ms() */
+    int64_t clock_s;      /* what `at` is ahead of clock_now_ms() */
 };
 
 /* Prepare the statements and read the newest row; the table must exist. Returns SQLITE_OK or

@@ -148,7 +148,8 @@ void source_fail(struct source *source, uint64_t generation, const struct status
 static bool open_first(struct source *source, struct connection **reader_out, struct status *why)
 {
     *reader_out = NULL;
-    if (source->writer) {
+    watch_drop(source);
+    if (source->writer) { /* the last of the file's: it takes the -wal along */
         source->ops->disconnect(source->writer);
         source->writer = NULL;
     }
@@ -171,16 +172,27 @@ static bool open_first(struct source *source, struct connection **reader_out, st
     return *reader_out != NULL;
 }
 
+/* Whether old connections must be closed first: the writer's always; those of reads when the path
+ * names another file by now, which shall not meet the -wal of theirs. */
+static bool waits_for_the_old(struct source *source)
+{
+    struct status why;
+    bool moved = !source->ops->check(source, &why);
+    pthread_mutex_lock(&source->lock);
+    bool waits = !source->closing && (source->writing || (moved && source->readers_busy > 0));
+    if (waits)
+        workers_post_at(source->pool->writers, &source->open_task,
+                        clock_now_ms() + SOURCE_BUSY_MS_MAX);
+    pthread_mutex_unlock(&source->lock);
+    return waits;
+}
+
 static void open_task_run(struct task *task)
 {
     struct source *source = (struct source *)((char *)task - offsetof(struct source, open_task));
-    pthread_mutex_lock(&source->lock);
-    if (source->writing && !source->closing) { /* the writer still holds its connection */
-        workers_post_at(source->pool->writers, &source->open_task,
-                        clock_now_ms() + SOURCE_BUSY_MS_MAX);
-        pthread_mutex_unlock(&source->lock);
+    if (waits_for_the_old(source))
         return;
-    }
+    pthread_mutex_lock(&source->lock);
     bool closing = source->closing;
     pthread_mutex_unlock(&source->lock);
 
@@ -366,8 +378,7 @@ void source_close(struct source *source)
     set_state(source, SOURCE_CLOSED, NULL);
     pthread_mutex_unlock(&source->lock);
     disconnect_all(source, idle);
-    if (source->watcher)
-        source->ops->disconnect(source->watcher);
+    watch_drop(source);
     if (source->writer)
         source->ops->disconnect(source->writer); /* last: its close checkpoints */
     source_free(source);

@@ -74,6 +74,7 @@ struct source {
     /* Set by the kind in connect(), read after it. */
     _Atomic int schema_version;
     uint64_t file_device, file_inode; /* under the lock: health looks while others open */
+    uint64_t wal_inode;               /* of the -wal beside it; 0: none. Under the lock as well */
     bool opened_once;                 /* so a missing file is no longer created */
     _Atomic bool shared;
     _Atomic int64_t journal_long_ms; /* when the writer found it too long; 0: it is not */
@@ -110,7 +111,7 @@ struct source {
     int64_t group_busy_since_ms; /* since when the group waits for a lock of another process; 0 = it
                                     does not */
 
-    /* The watcher is replaced by the health task alone. */
+    /* The watcher is made by the health task, and dropped before the source is opened again. */
     pthread_mutex_t watch_lock;
     struct connection *watcher;
     _Atomic bool watch_wanted;
@@ -144,8 +145,9 @@ static inline bool job_may_begin(struct job *job)
     return !job->may_begin || job->may_begin(job);
 }
 
-/* watch.c: open the watcher if one is wanted; from the health task alone. */
+/* watch.c: open the watcher if one is wanted, from the health task alone; close it. */
 void watch_look(struct source *source);
+void watch_drop(struct source *source);
 
 /* readers.c and writer.c. */
 void readers_submit(struct source *source, struct job *job);

@@ -50,6 +50,7 @@ struct sqlite_connection {
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
     bool bounded, over_steps, over_deadline;
+    bool writes; /* the writer's */
     bool yields; /* to whoever waits for the CPU: a reader, which holds no lock that others need */
 };
 
@@ -159,6 +160,7 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
      * commit and another connection's checkpoint. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, role == CONNECTION_READER, NULL);
     connection->yields = role == CONNECTION_READER;
+    connection->writes = role == CONNECTION_WRITER;
     sqlite3_progress_handler(db, STEPS_BETWEEN_LOOKS, on_progress, connection);
     char sql[512];
     snprintf(sql, sizeof sql,
@@ -192,6 +194,16 @@ static int prepare_transaction(struct sqlite_connection *connection, enum connec
     return error;
 }
 
+/* The last to close a file brings its -wal into it, but not when the file is elsewhere by then. Who
+ * moved it away wants it whole, and what takes its place shall not find that -wal. */
+static void finish_moved_file(struct sqlite_connection *connection)
+{
+    int moved = 0;
+    sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (moved)
+        sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 static void sqlite_disconnect(struct connection *base)
 {
     struct sqlite_connection *connection = sqlite_of(base);
@@ -209,6 +221,8 @@ static void sqlite_disconnect(struct connection *base)
     sqlite3_finalize(connection->release);
     sqlite3_finalize(connection->rollback_to);
     sqlite3_finalize(connection->data_version);
+    if (connection->writes)
+        finish_moved_file(connection);
     sqlite3_close(connection->db);
     free(connection);
 }
@@ -237,9 +251,41 @@ static void set_open_status(const struct source *source, sqlite3 *db, int error,
                    db ? sqlite3_errmsg(db) : sqlite3_errstr(error));
 }
 
+static bool find_wal(const struct source *source, struct stat *wal_out)
+{
+    char *path = sqlite3_mprintf("%s-wal", source->config.path);
+    bool found = path && stat(path, wal_out) == 0;
+    sqlite3_free(path);
+    return found;
+}
+
+/* SQLite takes every -wal beside a file for the file's own, and would write the commits of one that
+ * was replaced into the one that took its place. */
+static bool is_beside_a_strange_wal(struct source *source, struct status *why)
+{
+    struct stat file, wal;
+    if (is_memory(source) || stat(source->config.path, &file) != 0)
+        return false;
+    bool found = find_wal(source, &wal);
+    pthread_mutex_lock(&source->lock);
+    bool moved = file.st_dev != source->file_device || file.st_ino != source->file_inode;
+    bool strange = moved && found && wal.st_size > 0 && wal.st_ino == source->wal_inode;
+    if (!found)
+        source->wal_inode = 0; /* its number may be another's next */
+    pthread_mutex_unlock(&source->lock);
+    if (strange)
+        status_set(why, STATUS_UNAVAILABLE,
+                   "%s was replaced by another file, and beside it is the -wal of the one before; "
+                   "move that away",
+                   source->config.path);
+    return strange;
+}
+
 static struct connection *sqlite_connect(struct source *source, enum connection_role role,
                                          struct status *why)
 {
+    if (is_beside_a_strange_wal(source, why))
+        return NULL;
     struct sqlite_connection *connection = calloc(1, sizeof *connection);
     char *uri = make_uri(source);
     if (!connection || !uri) {
@@ -282,9 +328,12 @@ static bool note_file(struct sqlite_connection *connection, struct status *why)
         status_set(why, STATUS_UNAVAILABLE, "%s was moved away while it was opened", path);
         return false;
     }
+    struct stat wal;
+    bool has_wal = find_wal(source, &wal);
     pthread_mutex_lock(&source->lock);
     source->file_device = file.st_dev;
     source->file_inode = file.st_ino;
+    source->wal_inode = has_wal ? wal.st_ino : 0;
     pthread_mutex_unlock(&source->lock);
     return true;
 }

@@ -28,21 +28,34 @@ bool source_data_version(struct source *source, uint64_t *version_out)
     return known;
 }
 
+static void put_watcher(struct source *source, struct connection *watcher)
+{
+    pthread_mutex_lock(&source->watch_lock);
+    struct connection *old = source->watcher;
+    source->watcher = watcher;
+    pthread_mutex_unlock(&source->watch_lock);
+    if (old)
+        source->ops->disconnect(old);
+}
+
 void watch_look(struct source *source)
 {
     uint64_t generation;
     if (!source->watch_wanted || !is_current(source, &generation))
         return;
-    if (source->watcher && source->watcher->generation == generation)
+    pthread_mutex_lock(&source->watch_lock);
+    bool is_fresh = source->watcher && source->watcher->generation == generation;
+    pthread_mutex_unlock(&source->watch_lock);
+    if (is_fresh)
         return;
     struct status why;
     struct connection *fresh = source->ops->connect(source, CONNECTION_READER, &why);
     if (fresh)
         fresh->generation = generation;
-    pthread_mutex_lock(&source->watch_lock);
-    struct connection *old = source->watcher;
-    source->watcher = fresh;
-    pthread_mutex_unlock(&source->watch_lock);
-    if (old)
-        source->ops->disconnect(old);
+    put_watcher(source, fresh);
+}
+
+void watch_drop(struct source *source)
+{
+    put_watcher(source, NULL);
 }

@@ -79,8 +79,8 @@ struct config_mapping {
     X(write_queue_max, 4096, 1, 1000000, "Writes that wait for one source.")                       \
     X(read_queue_max, 4096, 1, 1000000, "Reads that wait for one source.")                         \
     X(requests_keep_ms, 86400000, 60000, 2592000000,                                               \
-      "How long the answer to a write is kept for a repeat with the same request_id. Time in "     \
-      "which the file is not open does not count, nor does it that the clock is set.")             \
+      "How long the answer to a write is kept for a repeat with the same request_id, counted "     \
+      "while its source is open.")                                                                 \
     X(requests_max, 1000000, 1000, 1000000000, "Answers to writes that one source keeps.")         \
     X(timeout_ms, 30000, 1, 3600000, "Deadline of a call that brings no timeout of its own.")      \
     X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \

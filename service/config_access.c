@@ -251,10 +251,21 @@ static void warn_of_file(struct config_reader *reader, const char *key, struct t
                status->st_mode & 07777U, status->st_uid);
 }
 
+static bool is_foreign(const struct stat *status)
+{
+    return status->st_uid != 0 && status->st_uid != geteuid();
+}
+
 static bool others_may_write(const struct stat *status)
 {
-    return (status->st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
-           (status->st_uid != 0 && status->st_uid != geteuid());
+    return is_foreign(status) || (status->st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
+/* Who may write a folder may put another file in the place of one that is there; with the sticky
+ * bit, only of his own. */
+static bool others_may_replace(const struct stat *folder)
+{
+    return is_foreign(folder) || (others_may_write(folder) && (folder->st_mode & S_ISVTX) == 0);
 }
 
 /* Who writes the configuration writes who may call, and which key the server shows. */
@@ -268,6 +279,12 @@ static void check_files(struct config_reader *reader, const struct config *confi
                      "others than the server's user and root may write this file, and so let "
                      "themselves in; chmod go-w it, or chown it",
                      config->origin, reader->file);
+    else if (guards && reader->file && S_ISREG(reader->file->st_mode) &&
+             stat(reader->base_dir, &status) == 0 && others_may_replace(&status))
+        warn_of_file(reader, "", (struct toml_place){0, 0},
+                     "others than the server's user and root may write the folder of this "
+                     "configuration, and so put another in its place; chmod go-w it, or chown it",
+                     reader->base_dir, &status);
     if (!config->tls.key || stat(config->tls.key, &status) != 0)
         return; /* the server says why it cannot be read */
     if (others_may_write(&status))

@@ -367,12 +367,23 @@ class Doors(unittest.TestCase):
         server.close()
 
     def test_an_address_that_tries_tokens_is_refused(self):
-        self.write_config([self.bot], listen=["tcp://127.0.0.1:0"],
+        self.expect_trier_to_be_refused("127.0.0.1", "127.0.0.1")
+
+    def test_an_address_of_ipv6_that_tries_tokens_is_refused(self):
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.bind(("::1", 0))
+        except OSError:
+            self.skipTest("this machine has no ::1")
+        self.expect_trier_to_be_refused("::1", "[::1]")
+
+    def expect_trier_to_be_refused(self, host, host_in_url):
+        self.write_config([self.bot], listen=[f"tcp://{host_in_url}:0"],
                           more="[service.limits]\nbad_tokens_per_minute_max = 7\n")
         server = self.serve()
 
         def connect():
-            peer = TokenPeer(("127.0.0.1", server.port("tcp")), self.bot["token"])
+            peer = TokenPeer((host, server.port("tcp", host_in_url)), self.bot["token"])
             self.addCleanup(peer.close)
             return peer
 
@@ -391,7 +402,7 @@ class Doors(unittest.TestCase):
         self.assertIn(b"a token that", also_early.ask("no token"))
         self.assertIsNone(connect().ask())
         self.assertIsNone(also_early.ask())
-        server.wait_for("127.0.0.1")
+        server.wait_for(host_in_url)
         server.wait_for("too many tokens that nobody has came from this address")
         self.assertNotIn(b"a token that", early.ask())
         self.expect(self.ipc(token=self.bot["token"]), 0)

@@ -18,6 +18,11 @@
 static const char sources[] = "[database]\ndefault = \"main\"\n"
                               "[database.sources]\nmain = { path = \"main.db\" }\n"
                               "other = { path = \"other.db\" }\n";
+/* The same, where another process's lock stops readers as well. */
+static const char keeping[] =
+    "[database]\ndefault = \"main\"\n"
+    "[database.sources]\nmain = { path = \"main.db\", journal-mode = \"truncate\" }\n"
+    "other = { path = \"other.db\", journal-mode = \"truncate\" }\n";
 static const char all[] = "read = [\"main\", \"other\"]\nwrite = [\"main\", \"other\"]";
 
 struct client {
@@ -147,6 +152,58 @@ static void a_waiting_write_is_judged_when_it_begins(void **state)
                                          "SELECT count(*) FROM settings WHERE key = 'k'"),
                          cases[i].status == CHATSTORE_OK);
         service_stop(&service);
+    }
+}
+
+/* What a merged read answers depends on the rights that are left for all of its sources: without
+ * one of them it is refused whole, and no row of any source is told. */
+static void a_waiting_merged_read_is_judged_when_it_begins(void **state)
+{
+    static const char update[] = "{\"chat_id\": -1, \"type\": \"group\", \"title\": \"Secret\"}";
+    static const struct {
+        const char *more; /* of client a after the reload; NULL: it is gone */
+        enum chatstore_status status;
+        bool locked[2]; /* main, other: until the answer, which is not for what is in there */
+    } cases[] = {
+        {all, CHATSTORE_OK, {false, false}},
+        {"read = [\"main\"]", CHATSTORE_PERMISSION_DENIED, {false, true}},
+        {"read = [\"other\"]", CHATSTORE_PERMISSION_DENIED, {true, false}},
+        {"chats = [-1]\nread = [\"*\"]", CHATSTORE_PERMISSION_DENIED, {true, true}},
+        {NULL, CHATSTORE_UNAUTHENTICATED, {true, true}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int paged = 0; paged < 2; paged++) {
+            struct service service;
+            struct wire wire = {0};
+            start(&service, keeping, (struct client[]){{"a", all}, {NULL, NULL}});
+            expect(&service, "a", "UpdateChatInfo", update, CHATSTORE_OK, NULL);
+            struct sqlite3 *locks[] = {sandbox_lock(&service.sandbox, "main.db"),
+                                       sandbox_lock(&service.sandbox, "other.db")};
+            wire_add(&wire, "GetAllGroupChats", paged ? "{\"page_size\": 5}" : "{}", 0);
+            struct passage *passage = send(&service, &wire, "a");
+            struct snapshot *old =
+                reload(&service, keeping,
+                       cases[i].more ? (struct client[]){{"a", cases[i].more}, {NULL, NULL}}
+                                     : (struct client[]){{"b", all}, {NULL, NULL}});
+            for (int n = 0; n < 2; n++) {
+                if (!cases[i].locked[n])
+                    sandbox_unlock(locks[n]);
+            }
+            Chatstore__V1__Reply *reply = passage_wait(passage);
+            for (int n = 0; n < 2; n++) {
+                if (cases[i].locked[n])
+                    sandbox_unlock(locks[n]);
+            }
+            expect_result(reply, 0, cases[i].status, NULL);
+            const Chatstore__V1__Result *result = reply->results[0];
+            assert_int_equal(result->payload.len > 0, cases[i].status == CHATSTORE_OK);
+            assert_int_equal(result->n_merged_sources, cases[i].status == CHATSTORE_OK ? 2 : 0);
+            assert_int_equal(result->n_failed_sources, 0);
+            chatstore__v1__reply__free_unpacked(reply, NULL);
+            assert_true(engine_end_reload(service.engine, old, 20000));
+            service_stop(&service);
+        }
     }
 }
 
@@ -327,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_waiting_write_is_judged_when_it_begins),
+        cmocka_unit_test(a_waiting_merged_read_is_judged_when_it_begins),
         cmocka_unit_test(a_waiting_call_without_a_token_needs_one_when_clients_come),
         cmocka_unit_test(a_client_has_its_own_limit_of_calls),
         cmocka_unit_test(what_the_server_refuses_is_not_the_clients),

@@ -88,11 +88,13 @@ class Peers(unittest.TestCase):
 
     def test_killed_clients(self):
         self.use_tls()
+        self.listen += ["ws://127.0.0.1:0/c", "wss://127.0.0.1:0/c"]
         server = self.serve()
         witness = Witness(self.ipc)
         kills = scaled(8)
-        urls = {"ipc": f"ipc://{self.ipc}", "tcp": f"tcp://127.0.0.1:{self.tcp[1]}",
-                "tls+tcp": f"tls+tcp://127.0.0.1:{server.port('tls+tcp')}"}
+        urls = {"ipc": f"ipc://{self.ipc}"}
+        for scheme, path in ("tcp", ""), ("tls+tcp", ""), ("ws", "/c"), ("wss", "/c"):
+            urls[scheme] = f"{scheme}://127.0.0.1:{server.port(scheme)}{path}"
         calls = os.path.join(self.folder, "calls")
         with open(calls, "w", encoding="utf-8") as file:
             file.write('{"method": "GetAllGroupChats"}\n' * 10000)
@@ -100,7 +102,7 @@ class Peers(unittest.TestCase):
             for _ in range(kills):
                 command = [BENCH, random.choice(("mix", "scan", "save")), "--url", url, "--chats", "3", "--users", "5",
                            "--in-flight", "8", "--no-join"]
-                if scheme == "tls+tcp":  # whose options only the other one has
+                if scheme in ("tls+tcp", "wss"):  # whose options only the other one has
                     command = [CHATSTORE, "call", "--stdin", "--url", url, "--ca",
                                os.path.join(self.folder, "tls", "ca.pem")]
                 with open(calls, encoding="utf-8") as file, \
@@ -109,7 +111,7 @@ class Peers(unittest.TestCase):
                     time.sleep(random.uniform(0.03, 0.15))
                     client.kill()
             self.assertIsNone(server.process.poll(), scheme)
-        self.finish(server, witness, f"{3 * kills} clients killed in mid-call (ipc, tcp, tls+tcp)")
+        self.finish(server, witness, f"{len(urls) * kills} clients killed in mid-call ({', '.join(urls)})")
 
     # ---- F2: deafness, churn ----
 

@@ -3,6 +3,7 @@
 #include "file.h"
 #include "fixture.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 
 static void a_newer_file_is_read_but_not_written(void **state)
@@ -96,6 +97,89 @@ static void a_file_that_was_replaced_is_opened_again(void **state)
     }
 }
 
+static bool next_is_served(void *source)
+{
+    return strcmp(get_setting(source, "which").text, "next") == 0;
+}
+
+/* In WAL mode, with commits that are in the -wal only. */
+static struct source *open_with_wal(const char *path)
+{
+    struct source_config config = config_of("main", path);
+    struct source *source = open_source(&config);
+    uint64_t version;
+    for (unsigned i = 0; i < 100; i++) {
+        struct run run;
+        run_init_save(&run, 1, i);
+        assert_int_equal(run_on(&run, source), STATUS_OK);
+        run_end(&run);
+    }
+    while (!source_data_version(source, &version)) /* a reader that is always there */
+        continue;
+    return source;
+}
+
+static void put_next_in_place_of(const char *path)
+{
+    struct path next = folder_file("next.db");
+    file_make(next.text, 6);
+    file_sql(next.text, "INSERT INTO settings (key, value) VALUES ('which', 'next')");
+    assert_int_equal(rename(next.text, path), 0);
+}
+
+/* Not what was in the -wal of the one before. */
+static void assert_is_next(const char *path)
+{
+    assert_string_equal(file_text(path, "PRAGMA integrity_check").text, "ok");
+    assert_int_equal(file_integer(path, "SELECT count(*) FROM chat_messages"), 0);
+    assert_string_equal(file_text(path, "SELECT value FROM settings WHERE key = 'which'").text,
+                        "next");
+}
+
+static void a_file_in_wal_mode_may_be_replaced_and_is_whole_elsewhere(void **state)
+{
+    (void)state;
+    struct path path = folder_file("bot.db"), aside = folder_file("aside.db");
+    struct source *source = open_with_wal(path.text);
+    assert_int_equal(rename(path.text, aside.text), 0);
+    put_next_in_place_of(path.text);
+    eventually(next_is_served, source);
+    assert_source_works(source);
+    source_close(source);
+    assert_is_next(path.text);
+    assert_string_equal(file_text(aside.text, "PRAGMA integrity_check").text, "ok");
+    assert_int_equal(file_integer(aside.text, "SELECT count(*) FROM chat_messages"), 100);
+}
+
+static bool wal_is_told(void *source)
+{
+    return strstr(info_of(source).why.text, "-wal") != NULL;
+}
+
+/* Another reader of the old file keeps its -wal from being emptied. */
+static void a_wal_of_a_replaced_file_is_not_taken_for_the_new_ones(void **state)
+{
+    (void)state;
+    struct path path = folder_file("bot.db"), wal = folder_file("bot.db-wal"),
+                aside = folder_file("aside.db-wal");
+    struct source *source = open_with_wal(path.text);
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open(path.text, &other), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(other, "BEGIN; SELECT count(*) FROM chat_messages", NULL, NULL, NULL),
+        SQLITE_OK);
+    assert_int_equal(set_setting(source, "which", "old"), STATUS_OK);
+    put_next_in_place_of(path.text);
+    eventually(wal_is_told, source);
+    assert_source_down(source, "beside it is the -wal of the one before; move that away");
+    assert_int_equal(rename(wal.text, aside.text), 0);
+    eventually(next_is_served, source);
+    assert_source_works(source);
+    sqlite3_close(other);
+    source_close(source);
+    assert_is_next(path.text);
+}
+
 /* Pages of one table are garbage; all others can be read. */
 static void a_corrupted_page_is_unavailable_and_nothing_else(void **state)
 {
@@ -176,6 +260,8 @@ int main(void)
         POOL_TEST(a_garbled_version_makes_the_source_unavailable),
         POOL_TEST(a_file_that_is_no_database_takes_no_other_with_it),
         POOL_TEST(a_file_that_was_replaced_is_opened_again),
+        POOL_TEST(a_file_in_wal_mode_may_be_replaced_and_is_whole_elsewhere),
+        POOL_TEST(a_wal_of_a_replaced_file_is_not_taken_for_the_new_ones),
         POOL_TEST(a_corrupted_page_is_unavailable_and_nothing_else),
         POOL_TEST(a_file_that_breaks_while_open_is_unavailable),
     };

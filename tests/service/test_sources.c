@@ -1,6 +1,8 @@
 /* Sources that are missing, broken, newer, and come back, as calls see them. */
 #include "engine_fixture.h"
 
+#include "chatstore/v1/chats.pb-c.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +199,97 @@ static void a_merged_call_does_not_wait_for_a_locked_source(void **state)
     service_stop(&service);
 }
 
+/* ---- Pages of a merged list while sources come and go ---- */
+
+#define SOURCE(name) #name " = { path = \"" #name ".db\" }\n"
+
+static void reload(struct service *service, const char *sources)
+{
+    struct config *config;
+    struct config_report *report;
+    struct snapshot *old;
+    struct status why;
+    char path[SANDBOX_PATH_BYTES], toml[512];
+    snprintf(toml, sizeof toml, "[database.sources]\n%s", sources);
+    sandbox_write(&service->sandbox, "chatstore.toml", toml);
+    sandbox_path(&service->sandbox, "chatstore.toml", path);
+    assert_int_equal(config_load(path, &config, &report), CONFIG_OK);
+    config_report_free(report);
+    if (!engine_reload(service->engine, config, &old, &why))
+        fail_msg("%s", why.text);
+    assert_true(engine_end_reload(service->engine, old, 20000));
+}
+
+struct page_of_chats {
+    char ids[64];    /* "-4 -3" */
+    char token[512]; /* of the next page */
+};
+
+static struct page_of_chats get_chats(struct service *service, const char *token,
+                                      enum chatstore_status status, const char *part)
+{
+    struct page_of_chats page = {0};
+    char json[600];
+    snprintf(json, sizeof json, "{\"page_size\": 3, \"page_token\": \"%s\"}", token);
+    Chatstore__V1__Reply *reply = service_call(service, "GetAllGroupChats", json);
+    expect_result(reply, 0, status, part);
+    const Chatstore__V1__Result *result = reply->results[0];
+    Chatstore__V1__GetAllGroupChatsResponse *response =
+        chatstore__v1__get_all_group_chats_response__unpack(NULL, result->payload.len,
+                                                            result->payload.data);
+    for (size_t i = 0; i < response->n_chats; i++)
+        snprintf(page.ids + strlen(page.ids), sizeof page.ids - strlen(page.ids), "%s%lld",
+                 i > 0 ? " " : "", (long long)response->chats[i]->chat_id);
+    assert_true(strlen(response->next_page_token) < sizeof page.token);
+    snprintf(page.token, sizeof page.token, "%s", response->next_page_token);
+    chatstore__v1__get_all_group_chats_response__free_unpacked(response, NULL);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    return page;
+}
+
+static void pages_go_on_when_sources_come_and_go(void **state)
+{
+    static const struct {
+        const char *source;
+        int64_t chats[2];
+    } files[] = {{"a", {-2, -1}}, {"b", {-4, -2}}, {"c", {-5, -3}}};
+    static const struct {
+        const char *sources, *rest; /* NULL: the place is gone */
+    } cases[] = {
+        {SOURCE(a) SOURCE(b) SOURCE(c), "-5 -3"},
+        {SOURCE(a) SOURCE(b), ""},             /* what was not read yet is gone */
+        {SOURCE(b) SOURCE(c), "-2 -5 -3"},     /* -2 was hidden by a's */
+        {SOURCE(b), "-2"},                     /* alone, but not another's place */
+        {SOURCE(a) SOURCE(c), NULL},           /* the page ended in b */
+        {SOURCE(c), NULL},                     /* also where one is left */
+        {SOURCE(d) SOURCE(a) SOURCE(b), ""},   /* that comes before the place: too late */
+        {SOURCE(a) SOURCE(b) SOURCE(d), "-6"}, /* behind it */
+    };
+    (void)state;
+    struct service service;
+    service_prepare(&service);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%s.db", files[i].source);
+        make_file(&service.sandbox, name, files[i].chats[0]);
+        make_file(&service.sandbox, name, files[i].chats[1]);
+    }
+    make_file(&service.sandbox, "d.db", -6);
+    service_start(&service, "[database.sources]\n" SOURCE(a) SOURCE(b) SOURCE(c));
+    struct page_of_chats first = get_chats(&service, "", CHATSTORE_OK, NULL);
+    assert_string_equal(first.ids, "-2 -1 -4");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        reload(&service, cases[i].sources);
+        struct page_of_chats rest =
+            cases[i].rest ? get_chats(&service, first.token, CHATSTORE_OK, NULL)
+                          : get_chats(&service, first.token, CHATSTORE_INVALID_ARGUMENT,
+                                      "is not there any more; begin again without one");
+        assert_string_equal(rest.ids, cases[i].rest ? cases[i].rest : "");
+        assert_string_equal(rest.token, "");
+    }
+    service_stop(&service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +299,7 @@ int main(void)
         cmocka_unit_test(when_every_source_is_down_merged_calls_fail),
         cmocka_unit_test(a_newer_file_is_read_and_not_written),
         cmocka_unit_test(a_writable_file_is_made_if_its_folder_is_there),
+        cmocka_unit_test(pages_go_on_when_sources_come_and_go),
         cmocka_unit_test(a_merged_call_does_not_wait_for_a_locked_source),
     };
     log_capture_start(LOG_INFO);

@@ -76,8 +76,8 @@ class Server:
                 raise AssertionError(f"the server does not say {text!r}: {self.log()[-4000:]}")
             time.sleep(0.02)
 
-    def port(self, scheme):
-        return int(re.search(rf"listening on {re.escape(scheme)}://127\.0\.0\.1:(\d+)", self.log())[1])
+    def port(self, scheme, host="127.0.0.1"):
+        return int(re.search(rf"listening on {re.escape(f'{scheme}://{host}')}:(\d+)", self.log())[1])
 
     def file_count(self):
         return usage_of(self.pid).files
@@ -136,7 +136,8 @@ class Peer:
 
     def __init__(self, address, greet=True, timeout_s=WAIT_S_MAX):
         self.is_ipc = isinstance(address, str)
-        self.socket = socket.socket(socket.AF_UNIX if self.is_ipc else socket.AF_INET)
+        self.socket = socket.socket(socket.AF_UNIX if self.is_ipc else
+                                    socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket.settimeout(timeout_s)
         self.number = 0
         try:

@@ -221,12 +221,25 @@ static void files_that_others_may_change_are_told(void **state)
     expect_modes(0602, 0600, "so let themselves in");
     expect_modes(0600, 0644, "everybody on this machine may read the private key");
     expect_modes(0600, 0660, "may write the private key");
+    assert_int_equal(chmod(".", 0720), 0);
+    expect_modes(0600, 0600, "may write the folder of this configuration");
+    assert_int_equal(chmod(".", 0702), 0);
+    expect_modes(0600, 0600, "put another in its place");
+    expect_modes(0602, 0600, "so let themselves in"); /* one of the two is enough */
+    assert_int_equal(chmod(".", 0700), 0);
     if (geteuid() == 0) { /* else whose it is cannot be changed */
         assert_int_equal(chown("k.pem", 65534, (gid_t)-1), 0);
         expect_modes(0600, 0600, "may write the private key");
         assert_int_equal(chown("k.pem", 0, (gid_t)-1), 0);
         assert_int_equal(chown("c.toml", 65534, (gid_t)-1), 0);
         expect_modes(0600, 0600, "so let themselves in");
+        assert_int_equal(chown("c.toml", 0, (gid_t)-1), 0);
+        assert_int_equal(chmod(".", 01777), 0); /* as /tmp is */
+        expect_modes(0600, 0600, NULL);
+        assert_int_equal(chmod(".", 0700), 0);
+        assert_int_equal(chown(".", 65534, (gid_t)-1), 0);
+        expect_modes(0600, 0600, "put another in its place");
+        assert_int_equal(chown(".", 0, (gid_t)-1), 0);
     }
     /* Without clients and keys it says nothing of who may call. */
     write_file("plain.toml", "[database.sources]\ndefault = { path = \"new.db\" }\n");
