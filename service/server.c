@@ -245,7 +245,7 @@ static bool start_audit(struct engine *engine, const struct config *config)
         log_line(LOG_ERROR, "cannot start: %s", why.text);
         return false;
     }
-    int error = audit_use(engine_audit(engine), file);
+    int error = audit_use(engine_audit(engine), file, config->audit_path);
     if (error != 0)
         log_line(LOG_ERROR, "cannot start: the audit log: %s", strerror(error));
     return error == 0;
@@ -275,7 +275,8 @@ static bool prepare_reload(void *arg, const struct config *config, struct status
 static void settle_reload(void *arg, bool in_force)
 {
     struct server *server = arg;
-    int error = in_force ? audit_use(engine_audit(server->engine), server->next_audit) : 0;
+    const char *path = engine_config(server->engine)->audit_path;
+    int error = in_force ? audit_use(engine_audit(server->engine), server->next_audit, path) : 0;
     if (error != 0)
         log_line(LOG_ERROR, "the audit log stays as it was: %s", strerror(error));
     if ((!in_force || error != 0) && server->next_audit >= 0)
