@@ -149,6 +149,12 @@ static bool open_first(struct source *source, struct connection **reader_out, st
 {
     *reader_out = NULL;
     if (source->writer) {
+        if (!source->ops->rescue(source->writer)) {
+            status_set(why, STATUS_UNAVAILABLE,
+                       "%s: what was written waits for a read to end, to be brought to safety",
+                       source->config.path);
+            return false;
+        }
         source->ops->disconnect(source->writer);
         source->writer = NULL;
     }
@@ -369,8 +375,10 @@ void source_close(struct source *source)
     disconnect_all(source, idle);
     if (source->watcher)
         source->ops->disconnect(source->watcher);
-    if (source->writer)
+    if (source->writer) {
+        source->ops->rescue(source->writer);
         source->ops->disconnect(source->writer); /* last: its close checkpoints */
+    }
     source_free(source);
 }
 

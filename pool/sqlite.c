@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "csid.h"
+#include "files.h"
 #include "log.h"
 #include "requests.h"
 #include "schema.h"
@@ -44,12 +45,14 @@ struct sqlite_connection {
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
     bool bounded, over_steps, over_deadline;
+    unsigned faults_seen; /* of files_faults(), when the group of writes was begun */
     bool yields; /* to whoever waits for the CPU: a reader, which holds no lock that others need */
 };
 
 void sqlite_configure_process(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    files_survive_faults();
 }
 
 static struct sqlite_connection *sqlite_of(struct connection *connection)
@@ -247,29 +250,6 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
     return &connection->base;
 }
 
-/* Which file it is that was opened: what check() compares with what the path names later. False: it
- * was moved away in between. */
-static bool note_file(struct sqlite_connection *connection, struct status *why)
-{
-    struct source *source = connection->base.source;
-    const char *path = source->config.path;
-    struct stat file;
-    int moved = 0;
-    if (is_memory(source))
-        return true;
-    bool found = stat(path, &file) == 0;
-    sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    if (!found || moved) {
-        status_set(why, STATUS_UNAVAILABLE, "%s was moved away while it was opened", path);
-        return false;
-    }
-    pthread_mutex_lock(&source->lock);
-    source->file_device = file.st_dev;
-    source->file_inode = file.st_ino;
-    pthread_mutex_unlock(&source->lock);
-    return true;
-}
-
 /* The journal mode is a wish: another process that has the file open may stand against it for now.
  */
 static void set_journal(struct sqlite_connection *connection)
@@ -283,6 +263,16 @@ static void set_journal(struct sqlite_connection *connection)
         log_line(LOG_WARN,
                  "source %s: \"%s\" was refused (%s); the file stays in the mode it is in",
                  source->config.name, pragma, sqlite3_errmsg(connection->db));
+}
+
+/* After a commit that left so many pages in the -wal. What an index that has lost pages says is in
+ * there is not brought into the file. */
+static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    const struct sqlite_connection *connection = arg;
+    if (pages >= CHECKPOINT_PAGES && files_faults() == connection->faults_seen)
+        sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return SQLITE_OK;
 }
 
 static int prepare_writer(struct sqlite_connection *connection, int version, struct status *why)
@@ -305,11 +295,11 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
         return SQLITE_READONLY;
     }
     set_journal(connection);
+    connection->faults_seen = files_faults();
     char sql[160];
-    snprintf(sql, sizeof sql,
-             "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA wal_autocheckpoint = %d",
-             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL", WRITER_CACHE_KIB,
-             CHECKPOINT_PAGES);
+    snprintf(sql, sizeof sql, "PRAGMA synchronous = %s; PRAGMA cache_size = -%d",
+             source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL", WRITER_CACHE_KIB);
+    sqlite3_wal_hook(connection->db, on_commit, connection);
     if (sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
         set_open_status(source, connection->db, sqlite3_extended_errcode(connection->db), why);
         return SQLITE_ERROR;
@@ -331,13 +321,15 @@ static bool sqlite_prepare(struct connection *base, enum connection_role role, s
     int error = schema_read_version(connection->db, &version, why);
     if (error != SQLITE_OK && error != SQLITE_MISMATCH)
         set_open_status(source, connection->db, error, why);
+    if (error == SQLITE_OK && !files_are_whole(source, connection->db, why))
+        error = SQLITE_CORRUPT;
     if (error == SQLITE_OK) {
         source->schema_version = version;
         if (role == CONNECTION_WRITER)
             error = prepare_writer(connection, version, why);
     }
     sqlite3_busy_timeout(connection->db, 0);
-    if (error != SQLITE_OK || !note_file(connection, why))
+    if (error != SQLITE_OK || !files_note(source, connection->db, why))
         return false;
     source->opened_once = true;
     return true;
@@ -452,7 +444,10 @@ static enum outcome sqlite_read(struct connection *base, struct job *job, uint64
     connection->deadline_ms = job->deadline_ms;
     connection->over_steps = connection->over_deadline = false;
     enum outcome outcome;
+    unsigned faults = files_faults();
     int error = run_job(connection, job, &outcome);
+    if (files_faults() != faults && !files_check(base->source, &job->status))
+        return OUTCOME_BROKEN;
     if ((error & 0xff) == SQLITE_INTERRUPT && connection->over_steps && !connection->over_deadline)
         outcome = OUTCOME_LIMIT;
     return outcome;
@@ -492,25 +487,6 @@ static void watch_foreign_commits(struct sqlite_connection *connection)
     connection->seen_version = version;
 }
 
-static bool sqlite_check(struct source *source, struct status *why)
-{
-    struct stat file;
-    if (is_memory(source))
-        return true;
-    if (stat(source->config.path, &file) != 0) {
-        status_set(why, STATUS_UNAVAILABLE, "%s: %s", source->config.path, strerror(errno));
-        return false;
-    }
-    pthread_mutex_lock(&source->lock);
-    bool same = file.st_dev == source->file_device && file.st_ino == source->file_inode;
-    pthread_mutex_unlock(&source->lock);
-    if (!same) {
-        status_set(why, STATUS_UNAVAILABLE, "%s was replaced by another file", source->config.path);
-        return false;
-    }
-    return true;
-}
-
 static enum outcome set_group_error(struct sqlite_connection *connection, const char *what,
                                     int error, struct status *why)
 {
@@ -531,6 +507,25 @@ static enum outcome set_group_error(struct sqlite_connection *connection, const 
     return OUTCOME_BROKEN;
 }
 
+/* The transaction is over, and none of it is kept. */
+static enum outcome leave_group(struct sqlite_connection *connection)
+{
+    if (!sqlite3_get_autocommit(connection->db))
+        run_plain(connection->rollback);
+    return OUTCOME_BROKEN;
+}
+
+static bool files_are_sound(struct sqlite_connection *connection, struct status *why)
+{
+    struct source *source = connection->base.source;
+    return files_check(source, why) && files_check_content(source, connection->db, why);
+}
+
+static bool sqlite_rescue(struct connection *base)
+{
+    return files_rescue(base->source, sqlite_of(base)->db);
+}
+
 static void sqlite_begin_snapshot(struct connection *base)
 {
     run_plain(sqlite_of(base)->begin);
@@ -546,7 +541,8 @@ static void sqlite_end_snapshot(struct connection *base)
 static enum outcome sqlite_begin(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
-    if (!sqlite_check(base->source, why))
+    connection->faults_seen = files_faults();
+    if (!files_check(base->source, why))
         return OUTCOME_BROKEN;
     connection->deadline_ms =
         0; /* the writer is never interrupted: it would take the whole group with it */
@@ -554,6 +550,8 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
     int error = run_plain(connection->begin);
     if (error != SQLITE_OK)
         return set_group_error(connection, "BEGIN", error, why);
+    if (!files_check_content(base->source, connection->db, why))
+        return leave_group(connection);
     watch_foreign_commits(connection);
     error = requests_forget(&connection->requests, &base->source->config);
     return error == SQLITE_OK ? OUTCOME_DONE : set_group_error(connection, "BEGIN", error, why);
@@ -656,11 +654,14 @@ static enum outcome sqlite_write(struct connection *base, struct job *job, bool 
 static enum outcome sqlite_commit(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
+    /* What was read since BEGIN may have been zeros instead. */
+    if (files_faults() != connection->faults_seen && !files_are_sound(connection, why))
+        return leave_group(connection);
     int error = run_plain(connection->commit);
     if (error != SQLITE_OK)
         return set_group_error(connection, "COMMIT", error, why);
-    /* A file that was removed or replaced since BEGIN took the group with it. */
-    return sqlite_check(base->source, why) ? OUTCOME_DONE : OUTCOME_BROKEN;
+    /* A file that was removed, replaced or cut since BEGIN took the group with it. */
+    return files_are_sound(connection, why) ? OUTCOME_DONE : OUTCOME_BROKEN;
 }
 
 static void sqlite_rollback(struct connection *base)
@@ -672,6 +673,7 @@ const struct source_ops sqlite_source_ops = {
     .kind = "sqlite",
     .connect = sqlite_connect,
     .disconnect = sqlite_disconnect,
+    .rescue = sqlite_rescue,
     .prepare = sqlite_prepare,
     .read = sqlite_read,
     .begin_snapshot = sqlite_begin_snapshot,
@@ -681,5 +683,5 @@ const struct source_ops sqlite_source_ops = {
     .write = sqlite_write,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
-    .check = sqlite_check,
+    .check = files_check,
 };
