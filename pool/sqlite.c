@@ -629,10 +629,18 @@ static enum outcome write_guarded(struct sqlite_connection *connection, struct j
     return error == SQLITE_OK ? OUTCOME_DONE : lose_group(connection, job, error);
 }
 
+static enum outcome look_only(struct sqlite_connection *connection, struct job *job)
+{
+    int error = requests_find(&connection->requests, job, &job->found);
+    return error == SQLITE_OK ? OUTCOME_DONE : lose_group(connection, job, error);
+}
+
 /* A repeat shows by its request_id, which is unique for a client. */
 static enum outcome sqlite_write(struct connection *base, struct job *job, bool guarded)
 {
     struct sqlite_connection *connection = sqlite_of(base);
+    if (job->looks_only)
+        return look_only(connection, job);
     if (guarded)
         return write_guarded(connection, job);
     bool unowned = false;

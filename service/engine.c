@@ -65,6 +65,11 @@ bool engine_reload(struct engine *engine, struct config *config, struct snapshot
     struct snapshot *before = engine->snapshot; /* only this function changes it */
     struct snapshot *after;
     int error = snapshot_new(&engine->pool, config, before, INT64_MAX, &after);
+    if (error == 0) {
+        error = snapshot_remember(after, before, clock_now_ms(), engine->limits.requests_keep_ms);
+        if (error != 0)
+            snapshot_retire(after);
+    }
     if (error != 0) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s", strerror(error));
         return false;

@@ -44,7 +44,10 @@ struct call_run {
     bool has_chat_id;
     bool hides_source; /* the client is not told where the call would have gone */
     int64_t chat_id;
+    struct router_query query;
     struct router_decision route;
+    size_t past;          /* routes of before that have been looked at */
+    uint32_t past_source; /* where the write is looked for now */
     struct job job;       /* of a call to one source */
     struct answer answer; /* the response: of the job, or merged */
     uint8_t start[ANSWER_START_BYTES];

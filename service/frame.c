@@ -35,6 +35,7 @@ static void run_init(struct call_run *run, struct frame *frame)
     run->status.code = STATUS_OK;
     run->status.text[0] = '\0';
     run->route = (struct router_decision){0};
+    run->past = 0;
     run->has_chat_id = false;
     run->hides_source = false;
     answer_init(&run->answer, false, run->start, sizeof run->start,
@@ -80,6 +81,7 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->payload_bytes = run->wire->payload.len;
     job->deadline_ms = run->deadline_ms;
     job->answer = answer;
+    job->looks_only = job->found = false;
     job->done = calls.done;
     job->may_begin = calls.may_begin;
     job->status.code = STATUS_OK;
@@ -100,9 +102,45 @@ static bool is_short(const struct call_run *run)
     return limit > 0 && limit <= (is_idle ? SHORT_ROWS_MAX_IDLE : SHORT_ROWS_MAX);
 }
 
+static bool look_back(struct call_run *run);
+
+/* Known there: that is its answer. A source that cannot be asked does not stand in the way of
+ * writes that it no longer has to do with. */
+static void looked_back(struct job *job)
+{
+    struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
+    bool is_over = job->found || job->status.code == STATUS_DEADLINE_EXCEEDED ||
+                   job->status.code == STATUS_RESOURCE_EXHAUSTED;
+    if (is_over) {
+        if (access_shows(run->frame->client, run->past_source))
+            run->route.first = run->past_source;
+        job_done(job);
+    } else if (!look_back(run)) {
+        run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
+        snapshot_submit(run->frame->snapshot, run->route.first, &run->job);
+    }
+}
+
+/* A write with a request_id may be sent again after a reload that sends it elsewhere: it is looked
+ * for where it would have gone before. False: there is nowhere left to look. */
+static bool look_back(struct call_run *run)
+{
+    const struct snapshot *snapshot = run->frame->snapshot;
+    if (run->call->access != CALL_ACCESS_WRITE || run->wire->request_id[0] == '\0' ||
+        !snapshot_next_past(snapshot, &run->query, &run->route, clock_now_ms(), &run->past,
+                            &run->past_source))
+        return false;
+    run_init_job(run, &run->job, &run->answer, (struct job_calls){looked_back, job_may_begin_now});
+    run->job.looks_only = true;
+    snapshot_submit(snapshot, run->past_source, &run->job);
+    return true;
+}
+
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
+    if (snapshot->past_count > 0 && look_back(run))
+        return;
     run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
     if (run->paging) {
         paging_set_read(run, &run->page);
@@ -185,6 +223,7 @@ static bool route(struct call_run *run)
     if (call->data_source)
         query.data_source = *(char *const *)(base + call->data_source->offset);
     const struct router *router = run->frame->snapshot->router;
+    run->query = query;
     router_route(router, &query, &run->route);
     if (!authorize_run(run))
         return false;
