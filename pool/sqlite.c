@@ -14,11 +14,13 @@
 #include "call_ids.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     PREPARE_BUSY_MS =
@@ -200,6 +202,18 @@ static void sqlite_disconnect(struct connection *base)
     free(connection);
 }
 
+/* Nor do descriptors that ran out: whoever may connect could take them. SQLite does not tell. */
+static bool is_out_of_files(int error)
+{
+    if ((error & 0xff) != SQLITE_CANTOPEN)
+        return false;
+    int file = open("/", O_PATH | O_CLOEXEC);
+    if (file < 0)
+        return errno == EMFILE || errno == ENFILE;
+    close(file);
+    return false;
+}
+
 /* What to do about a file that does not open is worth more than SQLite's "unable to open database
  * file". */
 static void set_open_status(const struct source *source, sqlite3 *db, int error, struct status *why)
@@ -208,6 +222,12 @@ static void set_open_status(const struct source *source, sqlite3 *db, int error,
     const char *path = source->config.path;
     if (is_out_of_memory(error))
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory", path);
+    else if (is_out_of_files(error))
+        status_set(
+            why, STATUS_RESOURCE_EXHAUSTED,
+            "%s: the server has no descriptors left: fewer connections (connections_max), or "
+            "more of them (LimitNOFILE)",
+            path);
     else if ((error & 0xff) == SQLITE_CANTOPEN && !is_memory(source) && stat(path, &file) != 0)
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
     else if (is_busy(error))
@@ -222,6 +242,15 @@ static void set_open_status(const struct source *source, sqlite3 *db, int error,
     else
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", path,
                    db ? sqlite3_errmsg(db) : sqlite3_errstr(error));
+}
+
+/* SQLite opens the -wal at the first read, when there may be no descriptor left for it. Whatever
+ * else is wrong, that read says better. */
+static int open_all_files(struct sqlite_connection *connection)
+{
+    sqlite3_step(connection->data_version);
+    int error = sqlite3_reset(connection->data_version);
+    return is_out_of_files(error) ? error : SQLITE_OK;
 }
 
 static struct connection *sqlite_connect(struct source *source, enum connection_role role,
@@ -242,6 +271,8 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
         error = configure(connection, role);
     if (error == SQLITE_OK)
         error = prepare_transaction(connection, role);
+    if (error == SQLITE_OK && role == CONNECTION_READER)
+        error = open_all_files(connection);
     if (error != SQLITE_OK) {
         set_open_status(source, connection->db, error, why);
         sqlite_disconnect(&connection->base);
@@ -371,6 +402,11 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
         status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: out of memory", source, call);
         return OUTCOME_DONE;
     }
+    if (is_out_of_files(error)) {
+        status_set(status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s: the server has no descriptors left", source, call);
+        return OUTCOME_DONE;
+    }
     switch (error & 0xff) {
     case SQLITE_CONSTRAINT:
         if (error == SQLITE_CONSTRAINT_PRIMARYKEY || error == SQLITE_CONSTRAINT_UNIQUE)
@@ -425,10 +461,10 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
         job->status = (struct status){0};
     } else if (is_busy(error)) {
         *outcome_out = OUTCOME_BUSY;
-    } else if (why.code == STATUS_UNAVAILABLE) {
+    } else if (why.code == STATUS_UNAVAILABLE && !is_out_of_files(error)) {
         status_set(&job->status, why.code, "%s: %.400s", job->source->config.path, why.text);
         *outcome_out = OUTCOME_BROKEN;
-    } else if (why.code != STATUS_OK) {
+    } else if (why.code != STATUS_OK && why.code != STATUS_UNAVAILABLE) {
         status_set(&job->status, why.code, "source %s: %.400s", job->source->config.name, why.text);
     } else {
         *outcome_out = set_error(connection, job, error);
@@ -499,6 +535,10 @@ static enum outcome set_group_error(struct sqlite_connection *connection, const 
     else if (is_out_of_memory(error))
         status_set(why, STATUS_RESOURCE_EXHAUSTED,
                    "source %s: out of memory (%s); nothing was written", config->name, what);
+    else if (is_out_of_files(error))
+        status_set(why, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: the server has no descriptors left (%s); nothing was written",
+                   config->name, what);
     else
         status_set(why, STATUS_UNAVAILABLE, "%s: %s failed: %s", config->path, what,
                    sqlite3_errmsg(connection->db));
