@@ -281,6 +281,36 @@ static void set_result(struct call_run *run)
         result->source = (char *)router_source_name(run->frame->snapshot->router, run->route.first);
 }
 
+static void refuse_answer(struct call_run *run)
+{
+    status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+               "%s: the answer has %zu bytes, of which the frame's reply has no room "
+               "(reply_bytes = %u); ask for less, or put fewer calls into a frame",
+               run->call->name, run->answer.payload.bytes, run->frame->engine->limits.reply_bytes);
+}
+
+/* An answer that will not be sent, or for which there is no room, is not kept until the frame's
+ * last call has ended: there may be a thousand of them. */
+static void keep_answer(struct call_run *run)
+{
+    struct frame *frame = run->frame;
+    struct engine *engine = frame->engine;
+    size_t bytes = run->answer.payload.bytes;
+    if (run->status.code == STATUS_OK) {
+        if (atomic_fetch_add(&frame->answer_bytes, bytes) + bytes > engine->limits.reply_bytes)
+            refuse_answer(run);
+        else if (!engine_hold_answer(engine, &run->answer))
+            status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+                       "%s: the answer has %zu bytes, and too much of others is under way "
+                       "(replies_bytes = %u); try again later, or ask for less",
+                       run->call->name, bytes, engine->limits.replies_bytes);
+        if (run->status.code != STATUS_OK)
+            frame->answer_bytes -= bytes;
+    }
+    if (run->status.code != STATUS_OK)
+        engine_drop_answer(engine, &run->answer);
+}
+
 /* Results that do not fit into the frame's reply any more fail alone. */
 static void fit_results(struct frame *frame)
 {
@@ -291,10 +321,7 @@ static void fit_results(struct frame *frame)
         set_result(run);
         size_t bytes = chatstore__v1__result__get_packed_size(&run->result) + 6;
         if (run->status.code == STATUS_OK && used_bytes + bytes > limit_bytes) {
-            status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
-                       "%s: the answer has %zu bytes, of which the frame's reply has no room "
-                       "(reply_bytes = %zu); ask for less, or put fewer calls into a frame",
-                       run->call->name, run->answer.payload.bytes, limit_bytes);
+            refuse_answer(run);
             set_result(run);
             bytes = chatstore__v1__result__get_packed_size(&run->result) + 6;
         }
@@ -311,6 +338,7 @@ static void frame_finish(struct frame *frame)
 void run_finish(struct call_run *run)
 {
     struct frame *frame = run->frame;
+    keep_answer(run);
     authorize_note(run);
     frame->engine->calls_in_flight--;
     if (frame->client_calls)
@@ -358,11 +386,12 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
 static void frame_clear(struct frame *frame)
 {
     for (size_t i = 0; i < frame->run_count; i++) {
-        answer_fini(&frame->runs[i].answer);
+        engine_drop_answer(frame->engine, &frame->runs[i].answer);
         gather_free(frame->runs[i].gather);
     }
     frame->run_count = 0;
     frame->runs = NULL;
+    frame->answer_bytes = 0;
     if (frame->snapshot)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;

@@ -11,6 +11,7 @@ for each test. Nothing here depends on how fast the machine is."""
 import contextlib
 import os
 import random
+import select
 import shutil
 import ssl
 import subprocess
@@ -234,6 +235,28 @@ class Peers(unittest.TestCase):
                                      f"({open_now.files} descriptors meanwhile)")
         for peer in peers:
             peer.close()
+
+    # ---- More answers than memory ----
+
+    def test_a_frame_of_large_answers(self):
+        """Of 300 answers of 6 MB that are asked for in one frame two fit; the others are not kept meanwhile."""
+        server = self.serve_cold()
+        bot = Peer(self.ipc)
+        for number in range(100):
+            self.assertEqual(status_of(bot.call(write_frame(f"key-{number}", value="v" * 60000))), OK)
+        before = usage_of(server.pid)
+        most = 0
+        bot.send(LIST * 300)
+        while not select.select([bot.socket], [], [], 0.01)[0]:
+            most = max(most, usage_of(server.pid).rss_kib)
+        self.assertGreater(len(bot.receive()), 2 * 6000000)
+        bot.close()
+        self.assertLess(most, before.rss_kib + (150 << 10))
+        after = settle(server.pid, before, "a frame of large answers")
+        self.assertLess(after.rss_kib, before.rss_kib + (32 << 10))
+        server.close()
+        print(f"FIGURES 300 answers of 6 MB in one frame: {before.rss_kib >> 10} MiB -> at most {most >> 10} MiB -> "
+              f"{after.rss_kib >> 10} MiB", flush=True)
 
     # ---- F8: no descriptors ----
 
