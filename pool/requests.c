@@ -20,9 +20,32 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **stmt)
     return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
 }
 
+/* The age of rows is counted by time that has passed under a server: a clock that is set ahead by a
+ * year would make them all a year old, and repeats would be done again. */
+static int start_clock(struct requests *requests, sqlite3 *db)
+{
+    sqlite3_stmt *newest;
+    int error = sqlite3_prepare_v2(
+        db, "SELECT at FROM chatstore_requests ORDER BY number DESC LIMIT 1", -1, &newest, NULL);
+    if (error != SQLITE_OK)
+        return error;
+    requests->opened_ms = clock_now_ms();
+    requests->opened_s =
+        sqlite3_step(newest) == SQLITE_ROW ? sqlite3_column_int64(newest, 0) : (int64_t)time(NULL);
+    return sqlite3_finalize(newest);
+}
+
+static int64_t now_s(const struct requests *requests)
+{
+    return requests->opened_s + (clock_now_ms() - requests->opened_ms) / 1000;
+}
+
 int requests_open(struct requests *requests, sqlite3 *db)
 {
-    int error =
+    int error = start_clock(requests, db);
+    if (error != SQLITE_OK)
+        return error;
+    error =
         prepare(db, "SELECT content, code, answer FROM chatstore_requests WHERE request_id = ?1",
                 &requests->find);
     if (error == SQLITE_OK)
@@ -205,7 +228,7 @@ int requests_store(struct requests *requests, const struct job *job)
                     : sqlite3_bind_blob(store, 4, job->status.text, (int)strlen(job->status.text),
                                         SQLITE_STATIC);
     if (error == SQLITE_OK)
-        error = sqlite3_bind_int64(store, 5, (int64_t)time(NULL));
+        error = sqlite3_bind_int64(store, 5, now_s(requests));
     if (error == SQLITE_OK)
         sqlite3_step(store);
     int reset = finish(store);
@@ -218,7 +241,7 @@ int requests_forget(struct requests *requests, const struct source_config *confi
     if (now_ms - requests->forgotten_ms < FORGET_EVERY_MS)
         return SQLITE_OK;
     requests->forgotten_ms = now_ms;
-    sqlite3_bind_int64(requests->forget, 1, (int64_t)time(NULL) - config->requests_keep_ms / 1000);
+    sqlite3_bind_int64(requests->forget, 1, now_s(requests) - config->requests_keep_ms / 1000);
     sqlite3_bind_int64(requests->forget, 2, config->requests_max);
     sqlite3_bind_int(requests->forget, 3, FORGET_ROWS_MAX);
     sqlite3_step(requests->forget);

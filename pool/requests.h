@@ -19,6 +19,8 @@
 
 struct requests {
     sqlite3_stmt *find, *store, *forget;
+    /* The rows' own clock: it goes on from the newest of them, as no clock step does. */
+    int64_t opened_s, opened_ms;
     int64_t forgotten_ms; /* when old rows were last looked for; clock_now_ms() */
 };
 

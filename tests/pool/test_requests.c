@@ -187,14 +187,34 @@ static void ids_are_forgotten_by_their_age(void **state)
     (void)state;
     struct source *source = open_keeping(5000, 1000);
     assert_int_equal(save_once(source, 1, "old", "").code, STATUS_OK);
-    file_sql(path.text, "UPDATE chatstore_requests SET at = at - 100");
+    assert_int_equal(save_once(source, 2, "younger", "").code, STATUS_OK);
+    file_sql(path.text, "UPDATE chatstore_requests SET at = at - 100 WHERE request_id = 'old'");
     source_close(source);
     source = open_keeping(5000, 1000);
-    assert_int_equal(save_once(source, 2, "new", "").code, STATUS_OK);
+    assert_int_equal(save_once(source, 3, "new", "").code, STATUS_OK);
     source_close(source);
-    assert_string_equal(
-        file_text(path.text, "SELECT group_concat(request_id) FROM chatstore_requests").text,
-        "new");
+    assert_string_equal(file_text(path.text,
+                                  "SELECT group_concat(request_id) FROM (SELECT request_id FROM "
+                                  "chatstore_requests ORDER BY number)")
+                            .text,
+                        "younger,new");
+}
+
+static void ids_outlive_a_clock_that_is_set_ahead(void **state)
+{
+    (void)state;
+    struct source *source = open_keeping(5000, 1000);
+    assert_int_equal(save_once(source, 1, "one", "").code, STATUS_OK);
+    source_close(source);
+    file_sql(path.text,
+             "UPDATE chatstore_requests SET at = at - 31536000"); /* as it sees it then */
+    source = open_keeping(5000, 1000);
+    assert_int_equal(save_once(source, 2, "two", "").code, STATUS_OK);
+    assert_int_equal(save_once(source, 1, "one", "").code, STATUS_OK);
+    source_close(source);
+    assert_int_equal(file_integer(path.text, "SELECT max(at) - min(at) < 100 FROM "
+                                             "chatstore_requests"),
+                     1);
 }
 
 /* ---- A held connection ---- */
@@ -333,6 +353,7 @@ int main(void)
         POOL_TEST(a_repeat_in_the_same_group_is_one),
         POOL_TEST(ids_are_forgotten_beyond_their_number),
         POOL_TEST(ids_are_forgotten_by_their_age),
+        POOL_TEST(ids_outlive_a_clock_that_is_set_ahead),
         POOL_TEST(held_reads_share_a_borrowing_and_a_moment),
         POOL_TEST(a_held_read_that_is_too_long_ends_the_hold),
         POOL_TEST(a_held_read_of_a_source_that_is_down_is_answered),
