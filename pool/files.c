@@ -95,12 +95,10 @@ bool files_note(struct source *source, sqlite3 *db, struct status *why)
     }
     bool has_wal = !source->config.readonly && pragma_is(db, "PRAGMA journal_mode", "wal") &&
                    look_beside(source, "-wal", &wal) && look_beside(source, "-shm", &shm);
-    bool may_shrink = !pragma_is(db, "PRAGMA auto_vacuum", "0");
     pthread_mutex_lock(&source->lock);
     source->file_device = file.st_dev;
     source->file_inode = file.st_ino;
-    source->file_bytes = may_shrink ? 0 : file.st_size;
-    source->file_may_shrink = may_shrink;
+    source->file_bytes = file.st_size;
     source->wal_inode = has_wal ? wal.st_ino : 0;
     source->shm_inode = has_wal ? shm.st_ino : 0;
     source->shm_bytes = has_wal ? shm.st_size : 0;
@@ -114,8 +112,6 @@ static const char *find_change(const struct source *source, const struct stat *f
     struct stat wal, shm;
     if (file->st_dev != source->file_device || file->st_ino != source->file_inode)
         return " was replaced by another file";
-    if (file->st_size < source->file_bytes)
-        return " is shorter than it was";
     if (source->wal_inode == 0)
         return NULL;
     if (!look_beside(source, "-wal", &wal) || wal.st_ino != source->wal_inode)
@@ -138,10 +134,8 @@ bool files_check(struct source *source, struct status *why)
     pthread_mutex_lock(&source->lock);
     int64_t shm_bytes = source->shm_bytes;
     const char *change = find_change(source, &file, &shm_bytes);
-    if (!change) {
-        source->file_bytes = source->file_may_shrink ? 0 : file.st_size;
+    if (!change)
         source->shm_bytes = shm_bytes;
-    }
     pthread_mutex_unlock(&source->lock);
     if (change)
         status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, change);
@@ -212,22 +206,6 @@ static const char *find_damage(const struct source *source, sqlite3 *db)
                                                                              : NULL;
 }
 
-bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
-{
-    enum { LOOKS = 3 }; /* another process may be at index and -wal */
-    if (is_memory(source))
-        return true;
-    const char *damage = begins_as_database(db) ? NULL : " is no database any more";
-    if (!damage && source->wal_inode != 0) {
-        for (int look = 0; look < LOOKS && (damage = find_damage(source, db)) != NULL; look++)
-            continue;
-    }
-    if (!damage)
-        return true;
-    status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, damage);
-    return false;
-}
-
 /* How many bytes the database says it has; 0: it does not say. */
 static int64_t said_bytes(sqlite3 *db)
 {
@@ -239,6 +217,36 @@ static int64_t said_bytes(sqlite3 *db)
     int64_t pages = (int64_t)head[28] << 24 | head[29] << 16 | head[30] << 8 | head[31];
     int64_t page_bytes = head[16] << 8 | head[17];
     return pages * (page_bytes == 1 ? 65536 : page_bytes);
+}
+
+/* A vacuum makes it shorter too, and says so. */
+static bool was_cut(struct source *source, sqlite3 *db)
+{
+    struct stat file;
+    if (stat(source->config.path, &file) != 0)
+        return false; /* files_check() says so */
+    int64_t said = file.st_size < source->file_bytes ? said_bytes(db) : 1;
+    if (said > 0 && said <= file.st_size)
+        source->file_bytes = file.st_size;
+    return file.st_size < source->file_bytes;
+}
+
+bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
+{
+    enum { LOOKS = 3 }; /* another process may be at index and -wal */
+    if (is_memory(source))
+        return true;
+    const char *damage = !begins_as_database(db) ? " is no database any more"
+                         : was_cut(source, db)   ? " is shorter than it was"
+                                                 : NULL;
+    if (!damage && source->wal_inode != 0) {
+        for (int look = 0; look < LOOKS && (damage = find_damage(source, db)) != NULL; look++)
+            continue;
+    }
+    if (!damage)
+        return true;
+    status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, damage);
+    return false;
 }
 
 bool files_are_whole(const struct source *source, sqlite3 *db, struct status *why)

@@ -18,7 +18,7 @@ unsigned files_faults(void);
  * False, with the reason: the path names another file, or none, by now. */
 bool files_note(struct source *source, sqlite3 *db, struct status *why);
 
-/* Whether the files are those that were noted, and none is shorter; any thread. */
+/* Whether the files are those that were noted; any thread. */
 bool files_check(struct source *source, struct status *why);
 
 /* The same of what is in them, as far as it is quick: by the thread of this connection, a writer.

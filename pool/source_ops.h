@@ -77,8 +77,8 @@ struct source {
     _Atomic int schema_version;
     uint64_t file_device, file_inode; /* under the lock: health looks while others open */
     uint64_t wal_inode, shm_inode;    /* likewise; of the files beside it, 0: there are none */
-    int64_t file_bytes, shm_bytes;    /* likewise; the most that was seen */
-    bool file_may_shrink;             /* likewise */
+    int64_t shm_bytes;                /* likewise; the most that was seen */
+    int64_t file_bytes;               /* the writer's */
     bool opened_once;                 /* so a missing file is no longer created */
     _Atomic bool shared;
     char refuses_writes[256]; /* why a writable source is only read (newer schema); empty: it is

@@ -139,6 +139,23 @@ class Files(unittest.TestCase):
             file.write(os.urandom(os.path.getsize(file.name)))
         self.expect_nothing_lost()
 
+    def test_vacuum_by_another(self):
+        """It makes the file shorter, which is no damage."""
+        self.wait(lambda: len(self.a.acked) > 500)
+        self.a.end()
+        before = os.path.getsize(self.path("a.db")) + os.path.getsize(self.path("a.db-wal"))
+        other = sqlite3.connect(self.path("a.db"), isolation_level=None)
+        for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "DELETE FROM settings WHERE key LIKE 'a-%'",
+                          "DELETE FROM chatstore_requests", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            other.execute(statement).fetchall()
+        other.close()
+        self.assertLess(os.path.getsize(self.path("a.db")), before)
+        for _ in range(20):
+            self.assertEqual(self.write("more"), OK)
+            time.sleep(0.05)
+        self.assertNotIn("is down", self.server.log())
+        self.end()
+
     def test_database_cut(self):
         """Nothing is acknowledged that would go into half a file; when it is put back, all goes on."""
         self.a.end()
