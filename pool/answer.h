@@ -26,6 +26,7 @@ struct answer {
     size_t rows_max;   /* of a page; 0: no page */
     size_t bytes_kept; /* of the payload's limit, for what comes behind the rows of a page */
     bool more;         /* there are rows behind the page's last */
+    size_t held_bytes; /* the engine's: what of it counts as under way */
 };
 
 /* Both buffers start in nothing and grow up to bytes_max. `start` may be NULL. */

@@ -268,16 +268,49 @@ static struct connection *connect_reader(struct source *source, uint64_t generat
     return connection;
 }
 
+/* One that others have given back since the job was given room for a new one. */
+static struct connection *swap_for_idle(struct source *source)
+{
+    pthread_mutex_lock(&source->lock);
+    struct connection *connection = source->idle;
+    if (connection) {
+        source->idle = connection->next;
+        source->readers_open--;
+        source->counters.reused++;
+    }
+    pthread_mutex_unlock(&source->lock);
+    return connection;
+}
+
+/* Memory or descriptors ran out: those who have connections will give them back. */
+static bool wait_for_others(struct source *source, struct job *job)
+{
+    struct status why = job->status;
+    pthread_mutex_lock(&source->lock);
+    bool has_others = source->readers_open > 1;
+    pthread_mutex_unlock(&source->lock);
+    if (why.code != STATUS_RESOURCE_EXHAUSTED || !has_others)
+        return false;
+    if (read_again(source, job))
+        return true;
+    job->status = why;
+    return false;
+}
+
 static void read_task_run(struct task *task)
 {
     struct job *job = (struct job *)((char *)task - offsetof(struct job, task));
     struct source *source = job->source;
     enum outcome outcome = OUTCOME_BROKEN;
+    if (!job->connection)
+        job->connection = swap_for_idle(source);
     pthread_mutex_lock(&source->lock);
     uint64_t generation = job->connection ? job->connection->generation : source->generation;
     pthread_mutex_unlock(&source->lock);
     if (!job->connection)
         job->connection = connect_reader(source, generation, &job->status);
+    if (!job->connection && wait_for_others(source, job))
+        return;
     if (job->connection)
         outcome = read_in_time(source, job, 0);
     if (outcome == OUTCOME_BUSY && read_again(source, job))

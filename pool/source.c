@@ -150,6 +150,12 @@ static bool open_first(struct source *source, struct connection **reader_out, st
     *reader_out = NULL;
     watch_drop(source);
     if (source->writer) { /* the last of the file's: it takes the -wal along */
+        if (!source->ops->rescue(source->writer)) {
+            status_set(why, STATUS_UNAVAILABLE,
+                       "%s: what was written waits for a read to end, to be brought to safety",
+                       source->config.path);
+            return false;
+        }
         source->ops->disconnect(source->writer);
         source->writer = NULL;
     }
@@ -379,8 +385,10 @@ void source_close(struct source *source)
     pthread_mutex_unlock(&source->lock);
     disconnect_all(source, idle);
     watch_drop(source);
-    if (source->writer)
+    if (source->writer) {
+        source->ops->rescue(source->writer);
         source->ops->disconnect(source->writer); /* last: its close checkpoints */
+    }
     source_free(source);
 }
 

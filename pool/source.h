@@ -57,6 +57,9 @@ struct job {
     /* Asked when the job is about to begin, which may be long after it was submitted, on any thread
      * and perhaps several times; false: it must not, and its status says why. NULL: it may. */
     bool (*may_begin)(struct job *job);
+    /* Of a write: only look whether its request_id is known here, behind all writes that came
+     * before it; nothing is written. If so, `found` is set, and the outcome is the one kept. */
+    bool looks_only, found;
     /* The outcome, valid when done or when source_read_now() says it is finished. */
     struct status status;
     /* From here on the source's own. */

@@ -37,6 +37,9 @@ struct source_ops {
      * writer that finds a file it must not write sets refuses_writes. */
     bool (*prepare)(struct connection *connection, enum connection_role role, struct status *why);
     void (*disconnect)(struct connection *connection);
+    /* Before the writer's connection is closed: what was committed is brought to where the next one
+     * finds it. False: that has to wait for a read. */
+    bool (*rescue)(struct connection *connection);
     /* Run a read within `steps_max` units of effort (0 = until the job's deadline). */
     enum outcome (*read)(struct connection *connection, struct job *job, uint64_t steps_max);
     /* Several reads that follow see one state of the data, and cost one lock. Never fail: without a
@@ -74,7 +77,10 @@ struct source {
     /* Set by the kind in connect(), read after it. */
     _Atomic int schema_version;
     uint64_t file_device, file_inode; /* under the lock: health looks while others open */
-    uint64_t wal_inode;               /* of the -wal beside it; 0: none. Under the lock as well */
+    uint64_t wal_inode, shm_inode;    /* likewise; of the files beside it, 0: there are none */
+    uint64_t wal_before;              /* likewise; of the -wal of the file that was opened last */
+    int64_t shm_bytes;                /* likewise; the most that was seen */
+    int64_t file_bytes;               /* the writer's */
     bool opened_once;                 /* so a missing file is no longer created */
     _Atomic bool shared;
     _Atomic int64_t journal_long_ms; /* when the writer found it too long; 0: it is not */

@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "csid.h"
+#include "files.h"
 #include "log.h"
 #include "requests.h"
 #include "schema.h"
@@ -50,13 +51,14 @@ struct sqlite_connection {
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
     bool bounded, over_steps, over_deadline;
-    bool writes; /* the writer's */
+    unsigned faults_seen; /* of files_faults(), when the group of writes was begun */
     bool yields; /* to whoever waits for the CPU: a reader, which holds no lock that others need */
 };
 
 void sqlite_configure_process(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    files_survive_faults();
     log_line(LOG_INFO, "SQLite %s, %s", sqlite3_libversion(), sqlite3_sourceid());
 }
 
@@ -160,7 +162,6 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
      * commit and another connection's checkpoint. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, role == CONNECTION_READER, NULL);
     connection->yields = role == CONNECTION_READER;
-    connection->writes = role == CONNECTION_WRITER;
     sqlite3_progress_handler(db, STEPS_BETWEEN_LOOKS, on_progress, connection);
     char sql[512];
     snprintf(sql, sizeof sql,
@@ -194,16 +195,6 @@ static int prepare_transaction(struct sqlite_connection *connection, enum connec
     return error;
 }
 
-/* The last to close a file brings its -wal into it, but not when the file is elsewhere by then. Who
- * moved it away wants it whole, and what takes its place shall not find that -wal. */
-static void finish_moved_file(struct sqlite_connection *connection)
-{
-    int moved = 0;
-    sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    if (moved)
-        sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-}
-
 static void sqlite_disconnect(struct connection *base)
 {
     struct sqlite_connection *connection = sqlite_of(base);
@@ -221,10 +212,20 @@ static void sqlite_disconnect(struct connection *base)
     sqlite3_finalize(connection->release);
     sqlite3_finalize(connection->rollback_to);
     sqlite3_finalize(connection->data_version);
-    if (connection->writes)
-        finish_moved_file(connection);
     sqlite3_close(connection->db);
     free(connection);
+}
+
+/* Nor do descriptors that ran out: whoever may connect could take them. SQLite does not tell. */
+static bool is_out_of_files(int error)
+{
+    if ((error & 0xff) != SQLITE_CANTOPEN)
+        return false;
+    int file = open("/", O_PATH | O_CLOEXEC);
+    if (file < 0)
+        return errno == EMFILE || errno == ENFILE;
+    close(file);
+    return false;
 }
 
 /* What to do about a file that does not open is worth more than SQLite's "unable to open database
@@ -235,6 +236,12 @@ static void set_open_status(const struct source *source, sqlite3 *db, int error,
     const char *path = source->config.path;
     if (is_out_of_memory(error))
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory", path);
+    else if (is_out_of_files(error))
+        status_set(
+            why, STATUS_RESOURCE_EXHAUSTED,
+            "%s: the server has no descriptors left: fewer connections (connections_max), or "
+            "more of them (LimitNOFILE)",
+            path);
     else if ((error & 0xff) == SQLITE_CANTOPEN && !is_memory(source) && stat(path, &file) != 0)
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
     else if (is_busy(error))
@@ -251,40 +258,19 @@ static void set_open_status(const struct source *source, sqlite3 *db, int error,
                    db ? sqlite3_errmsg(db) : sqlite3_errstr(error));
 }
 
-static bool find_wal(const struct source *source, struct stat *wal_out)
+/* SQLite opens the -wal at the first read, when there may be no descriptor left for it. Whatever
+ * else is wrong, that read says better. */
+static int open_all_files(struct sqlite_connection *connection)
 {
-    char *path = sqlite3_mprintf("%s-wal", source->config.path);
-    bool found = path && stat(path, wal_out) == 0;
-    sqlite3_free(path);
-    return found;
-}
-
-/* SQLite takes every -wal beside a file for the file's own, and would write the commits of one that
- * was replaced into the one that took its place. */
-static bool is_beside_a_strange_wal(struct source *source, struct status *why)
-{
-    struct stat file, wal;
-    if (is_memory(source) || stat(source->config.path, &file) != 0)
-        return false;
-    bool found = find_wal(source, &wal);
-    pthread_mutex_lock(&source->lock);
-    bool moved = file.st_dev != source->file_device || file.st_ino != source->file_inode;
-    bool strange = moved && found && wal.st_size > 0 && wal.st_ino == source->wal_inode;
-    if (!found)
-        source->wal_inode = 0; /* its number may be another's next */
-    pthread_mutex_unlock(&source->lock);
-    if (strange)
-        status_set(why, STATUS_UNAVAILABLE,
-                   "%s was replaced by another file, and beside it is the -wal of the one before; "
-                   "move that away",
-                   source->config.path);
-    return strange;
+    sqlite3_step(connection->data_version);
+    int error = sqlite3_reset(connection->data_version);
+    return is_out_of_files(error) ? error : SQLITE_OK;
 }
 
 static struct connection *sqlite_connect(struct source *source, enum connection_role role,
                                          struct status *why)
 {
-    if (is_beside_a_strange_wal(source, why))
+    if (files_are_strangers(source, why))
         return NULL;
     struct sqlite_connection *connection = calloc(1, sizeof *connection);
     char *uri = make_uri(source);
@@ -304,6 +290,8 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
         error = configure(connection, role);
     if (error == SQLITE_OK)
         error = prepare_transaction(connection, role);
+    if (error == SQLITE_OK && role == CONNECTION_READER)
+        error = open_all_files(connection);
     if (error != SQLITE_OK) {
         set_open_status(source, connection->db, error, why);
         sqlite_disconnect(&connection->base);
@@ -312,39 +300,13 @@ static struct connection *sqlite_connect(struct source *source, enum connection_
     return &connection->base;
 }
 
-/* Which file it is that was opened: what check() compares with what the path names later. False: it
- * was moved away in between. */
-static bool note_file(struct sqlite_connection *connection, struct status *why)
-{
-    struct source *source = connection->base.source;
-    const char *path = source->config.path;
-    struct stat file;
-    int moved = 0;
-    if (is_memory(source))
-        return true;
-    bool found = stat(path, &file) == 0;
-    sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    if (!found || moved) {
-        status_set(why, STATUS_UNAVAILABLE, "%s was moved away while it was opened", path);
-        return false;
-    }
-    struct stat wal;
-    bool has_wal = find_wal(source, &wal);
-    pthread_mutex_lock(&source->lock);
-    source->file_device = file.st_dev;
-    source->file_inode = file.st_ino;
-    source->wal_inode = has_wal ? wal.st_ino : 0;
-    pthread_mutex_unlock(&source->lock);
-    return true;
-}
-
-/* What SQLite does by itself (wal_autocheckpoint), and a note of the length. */
+/* How long it is. It is not shortened here, before the files have been looked at. */
 static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 {
     struct sqlite_connection *connection = arg;
+    (void)db;
+    (void)name;
     connection->journal_pages = pages;
-    if (pages >= CHECKPOINT_PAGES)
-        sqlite3_wal_checkpoint(db, name);
     return SQLITE_OK;
 }
 
@@ -383,6 +345,7 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
         return SQLITE_READONLY;
     }
     set_journal(connection);
+    connection->faults_seen = files_faults();
     char sql[160];
     snprintf(sql, sizeof sql, "PRAGMA synchronous = %s; PRAGMA cache_size = -%d",
              source->config.sync == SOURCE_SYNC_NORMAL ? "NORMAL" : "FULL", WRITER_CACHE_KIB);
@@ -411,13 +374,15 @@ static bool sqlite_prepare(struct connection *base, enum connection_role role, s
     int error = schema_read_version(connection->db, &version, why);
     if (error != SQLITE_OK && error != SQLITE_MISMATCH)
         set_open_status(source, connection->db, error, why);
+    if (error == SQLITE_OK && !files_are_whole(source, connection->db, why))
+        error = SQLITE_CORRUPT;
     if (error == SQLITE_OK) {
         source->schema_version = version;
         if (role == CONNECTION_WRITER)
             error = prepare_writer(connection, version, why);
     }
     sqlite3_busy_timeout(connection->db, 0);
-    if (error != SQLITE_OK || !note_file(connection, why))
+    if (error != SQLITE_OK || !files_note(source, connection->db, why))
         return false;
     source->opened_once = true;
     return true;
@@ -457,6 +422,11 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
     struct status *status = &job->status;
     if (is_out_of_memory(error)) {
         status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: out of memory", source, call);
+        return OUTCOME_DONE;
+    }
+    if (is_out_of_files(error)) {
+        status_set(status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s: the server has no descriptors left", source, call);
         return OUTCOME_DONE;
     }
     switch (error & 0xff) {
@@ -513,10 +483,10 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
         job->status = (struct status){0};
     } else if (is_busy(error)) {
         *outcome_out = OUTCOME_BUSY;
-    } else if (why.code == STATUS_UNAVAILABLE) {
+    } else if (why.code == STATUS_UNAVAILABLE && !is_out_of_files(error)) {
         status_set(&job->status, why.code, "%s: %.400s", job->source->config.path, why.text);
         *outcome_out = OUTCOME_BROKEN;
-    } else if (why.code != STATUS_OK) {
+    } else if (why.code != STATUS_OK && why.code != STATUS_UNAVAILABLE) {
         status_set(&job->status, why.code, "source %s: %.400s", job->source->config.name, why.text);
     } else {
         *outcome_out = set_error(connection, job, error);
@@ -567,8 +537,13 @@ static enum outcome sqlite_read(struct connection *base, struct job *job, uint64
     connection->steps_left = steps_max;
     connection->deadline_ms = job->deadline_ms;
     connection->over_steps = connection->over_deadline = false;
-    return connection->bounded || job->call->cost != CALL_COST_SCAN ? run_read(connection, job)
-                                                                    : run_scan(connection, job);
+    unsigned faults = files_faults();
+    enum outcome outcome = connection->bounded || job->call->cost != CALL_COST_SCAN
+                               ? run_read(connection, job)
+                               : run_scan(connection, job);
+    if (files_faults() != faults && !files_check(base->source, &job->status))
+        return OUTCOME_BROKEN;
+    return outcome;
 }
 
 /* A statement without result, such as BEGIN. */
@@ -605,25 +580,6 @@ static void watch_foreign_commits(struct sqlite_connection *connection)
     connection->seen_version = version;
 }
 
-static bool sqlite_check(struct source *source, struct status *why)
-{
-    struct stat file;
-    if (is_memory(source))
-        return true;
-    if (stat(source->config.path, &file) != 0) {
-        status_set(why, STATUS_UNAVAILABLE, "%s: %s", source->config.path, strerror(errno));
-        return false;
-    }
-    pthread_mutex_lock(&source->lock);
-    bool same = file.st_dev == source->file_device && file.st_ino == source->file_inode;
-    pthread_mutex_unlock(&source->lock);
-    if (!same) {
-        status_set(why, STATUS_UNAVAILABLE, "%s was replaced by another file", source->config.path);
-        return false;
-    }
-    return true;
-}
-
 static enum outcome set_group_error(struct sqlite_connection *connection, const char *what,
                                     int error, struct status *why)
 {
@@ -636,12 +592,35 @@ static enum outcome set_group_error(struct sqlite_connection *connection, const 
     else if (is_out_of_memory(error))
         status_set(why, STATUS_RESOURCE_EXHAUSTED,
                    "source %s: out of memory (%s); nothing was written", config->name, what);
+    else if (is_out_of_files(error))
+        status_set(why, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: the server has no descriptors left (%s); nothing was written",
+                   config->name, what);
     else
         status_set(why, STATUS_UNAVAILABLE, "%s: %s failed: %s", config->path, what,
                    sqlite3_errmsg(connection->db));
     if (!sqlite3_get_autocommit(connection->db))
         run_plain(connection->rollback);
     return OUTCOME_BROKEN;
+}
+
+/* The transaction is over, and none of it is kept. */
+static enum outcome leave_group(struct sqlite_connection *connection)
+{
+    if (!sqlite3_get_autocommit(connection->db))
+        run_plain(connection->rollback);
+    return OUTCOME_BROKEN;
+}
+
+static bool files_are_sound(struct sqlite_connection *connection, struct status *why)
+{
+    struct source *source = connection->base.source;
+    return files_check(source, why) && files_check_content(source, connection->db, why);
+}
+
+static bool sqlite_rescue(struct connection *base)
+{
+    return files_rescue(base->source, sqlite_of(base)->db);
 }
 
 static void sqlite_begin_snapshot(struct connection *base)
@@ -659,7 +638,8 @@ static void sqlite_end_snapshot(struct connection *base)
 static enum outcome sqlite_begin(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
-    if (!sqlite_check(base->source, why))
+    connection->faults_seen = files_faults();
+    if (!files_check(base->source, why))
         return OUTCOME_BROKEN;
     connection->deadline_ms =
         0; /* the writer is never interrupted: it would take the whole group with it */
@@ -667,6 +647,8 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
     int error = run_plain(connection->begin);
     if (error != SQLITE_OK)
         return set_group_error(connection, "BEGIN", error, why);
+    if (!files_check_content(base->source, connection->db, why))
+        return leave_group(connection);
     watch_foreign_commits(connection);
     error = requests_forget(&connection->requests, &base->source->config);
     if (error == SQLITE_OK)
@@ -749,10 +731,18 @@ static enum outcome write_guarded(struct sqlite_connection *connection, struct j
     return error == SQLITE_OK ? OUTCOME_DONE : lose_group(connection, job, error);
 }
 
+static enum outcome look_only(struct sqlite_connection *connection, struct job *job)
+{
+    int error = requests_find(&connection->requests, job, &job->found);
+    return error == SQLITE_OK ? OUTCOME_DONE : lose_group(connection, job, error);
+}
+
 /* A repeat shows by its request_id, which is unique for a client. */
 static enum outcome sqlite_write(struct connection *base, struct job *job, bool guarded)
 {
     struct sqlite_connection *connection = sqlite_of(base);
+    if (job->looks_only)
+        return look_only(connection, job);
     if (guarded)
         return write_guarded(connection, job);
     bool unowned = false;
@@ -771,12 +761,15 @@ static enum outcome sqlite_write(struct connection *base, struct job *job, bool 
                                                : OUTCOME_GUARD;
 }
 
-/* A passive checkpoint moves what it can and never shortens the WAL. */
+/* What SQLite does by itself (wal_autocheckpoint), but only now that the files have been looked at.
+ * A passive checkpoint moves what it can and never shortens the WAL. */
 static void shorten_journal(struct sqlite_connection *connection)
 {
     bool is_long = connection->journal_pages > JOURNAL_PAGES_MAX;
-    if (is_long && sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_TRUNCATE,
-                                             NULL, NULL) == SQLITE_OK) {
+    int mode = is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    if (connection->journal_pages >= CHECKPOINT_PAGES &&
+        sqlite3_wal_checkpoint_v2(connection->db, "main", mode, NULL, NULL) == SQLITE_OK &&
+        is_long) {
         connection->journal_pages = 0;
         is_long = false;
     }
@@ -786,12 +779,17 @@ static void shorten_journal(struct sqlite_connection *connection)
 static enum outcome sqlite_commit(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
+    /* What was read since BEGIN may have been zeros instead. */
+    if (files_faults() != connection->faults_seen && !files_are_sound(connection, why))
+        return leave_group(connection);
     int error = run_plain(connection->commit);
     if (error != SQLITE_OK)
         return set_group_error(connection, "COMMIT", error, why);
+    /* A file that was removed, replaced or cut since BEGIN took the group with it. */
+    if (!files_are_sound(connection, why))
+        return OUTCOME_BROKEN;
     shorten_journal(connection);
-    /* A file that was removed or replaced since BEGIN took the group with it. */
-    return sqlite_check(base->source, why) ? OUTCOME_DONE : OUTCOME_BROKEN;
+    return OUTCOME_DONE;
 }
 
 static void sqlite_rollback(struct connection *base)
@@ -803,6 +801,7 @@ const struct source_ops sqlite_source_ops = {
     .kind = "sqlite",
     .connect = sqlite_connect,
     .disconnect = sqlite_disconnect,
+    .rescue = sqlite_rescue,
     .prepare = sqlite_prepare,
     .read = sqlite_read,
     .begin_snapshot = sqlite_begin_snapshot,
@@ -812,5 +811,5 @@ const struct source_ops sqlite_source_ops = {
     .write = sqlite_write,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
-    .check = sqlite_check,
+    .check = files_check,
 };

@@ -247,6 +247,21 @@ void router_route(const struct router *router, const struct router_query *query,
     }
 }
 
+bool router_is_alike(const struct router *a, const struct router *b)
+{
+    if (a->source_count != b->source_count || a->mapping_count != b->mapping_count ||
+        a->default_source != b->default_source)
+        return false;
+    for (uint32_t i = 0; i < a->source_count; i++) {
+        if (strcmp(source_name(a, i), source_name(b, i)) != 0)
+            return false;
+    }
+    size_t count = a->mapping_count;
+    return count == 0 ||
+           (memcmp(a->chat_id + 1, b->chat_id + 1, count * sizeof *a->chat_id) == 0 &&
+            memcmp(a->chat_source + 1, b->chat_source + 1, count * sizeof *a->chat_source) == 0);
+}
+
 size_t router_source_count(const struct router *router)
 {
     return router->source_count;

@@ -87,6 +87,9 @@ void router_route(const struct router *router, const struct router_query *query,
 /* The number of the source with this name; false if there is none. Any thread. */
 bool router_find(const struct router *router, const char *name, uint32_t *source_out);
 
+/* Whether both route everything alike, to sources of the same names. */
+bool router_is_alike(const struct router *a, const struct router *b);
+
 size_t router_source_count(const struct router *router);
 uint32_t router_default_source(const struct router *router);
 /* Lives as long as the router; `source` < router_source_count(). */

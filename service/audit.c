@@ -43,6 +43,7 @@ struct audit {
     bool writing; /* the thread is at the file */
     bool stopping;
     int file;
+    char *path; /* of the file; NULL: it is not begun anew */
 };
 
 /* ---- Lines ---- */
@@ -150,11 +151,35 @@ static void drop_first(struct audit *audit)
     audit->count--;
 }
 
+/* A file without a name loses what is written to it. With the lock held. */
+static bool begin_anew(struct audit *audit)
+{
+    static struct log_limit limit = {.burst = 1};
+    struct stat info;
+    struct status why;
+    if (!audit->path || fstat(audit->file, &info) != 0 || info.st_nlink > 0)
+        return true;
+    int file = audit_open_file(audit->path, &why);
+    if (file < 0) {
+        log_limited(&limit, LOG_ERROR, "the audit log was deleted: %s", why.text);
+        return false;
+    }
+    log_line(LOG_WARN, "the audit log was deleted: a new %s is begun", audit->path);
+    close(audit->file);
+    audit->file = file;
+    audit->torn = false;
+    return true;
+}
+
 /* The oldest entry, or how many there were for which there was no room; what cannot be written
  * stays. */
 static void write_next(struct audit *audit)
 {
     char text[LINE_BYTES];
+    if (!begin_anew(audit)) {
+        audit->stuck = true;
+        return;
+    }
     size_t dropped = audit->dropped;
     bool has_entry = audit->count > 0;
     struct entry entry;
@@ -260,6 +285,7 @@ void audit_free(struct audit *audit)
         close(audit->file);
     pthread_cond_destroy(&audit->changed);
     pthread_mutex_destroy(&audit->lock);
+    free(audit->path);
     free(audit->entries);
     free(audit);
 }
@@ -294,11 +320,14 @@ static int start_thread(struct audit *audit)
     return error;
 }
 
-int audit_use(struct audit *audit, int file)
+int audit_use(struct audit *audit, int file, const char *path)
 {
-    int error = file >= 0 ? start_thread(audit) : 0;
-    if (error != 0)
+    char *own_path = path ? strdup(path) : NULL;
+    int error = path && !own_path ? ENOMEM : file >= 0 ? start_thread(audit) : 0;
+    if (error != 0) {
+        free(own_path);
         return error;
+    }
     pthread_mutex_lock(&audit->lock);
     while (audit->running &&
            (((audit->count > 0 || audit->dropped > 0) && !audit->stuck) || audit->writing)) {
@@ -306,7 +335,9 @@ int audit_use(struct audit *audit, int file)
         pthread_cond_wait(&audit->changed, &audit->lock);
     }
     int before = audit->file;
+    char *path_before = audit->path;
     audit->file = file;
+    audit->path = own_path;
     audit->on = file >= 0;
     audit->torn = false;
     audit->stuck = false;
@@ -318,6 +349,7 @@ int audit_use(struct audit *audit, int file)
         fdatasync(before);
         close(before);
     }
+    free(path_before);
     return 0;
 }
 

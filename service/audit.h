@@ -34,11 +34,11 @@ void audit_free(struct audit *audit);
 /* The file for appending, made if it is missing; -1: why says what is wrong. */
 int audit_open_file(const char *path, struct status *why);
 
-/* From now on into this file, which is the audit log's to close; -1: nowhere. What waits goes into
- * the file before, unless that cannot be written. Blocks; one thread at a time. Returns 0 or an
- * errno, and then nothing changed.
- */
-int audit_use(struct audit *audit, int file);
+/* From now on into this file, which is the audit log's to close; -1: nowhere. When it has been
+ * deleted, a new one of its path is begun (NULL: none is). What waits goes into the file before,
+ * unless that cannot be written. Blocks; one thread at a time. Returns 0 or an errno, and then
+ * nothing changed. */
+int audit_use(struct audit *audit, int file, const char *path);
 
 /* Any thread. Whether audit_add does anything. */
 bool audit_is_on(const struct audit *audit);

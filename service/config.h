@@ -73,6 +73,9 @@ struct config_mapping {
     X(frame_bytes, 4194304, 4096, 1073741824, "Largest request frame; a larger one is refused.")   \
     X(reply_bytes, 16777216, 4096, 1073741824,                                                     \
       "Largest reply frame; a result that does not fit any more fails with RESOURCE_EXHAUSTED.")   \
+    X(replies_bytes, 268435456, 1048576, 4294967295,                                               \
+      "Large answers together, from when they are made until they are handed to their "            \
+      "connections; one more (of over 64 KiB) fails with RESOURCE_EXHAUSTED.")                     \
     X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
     X(calls_in_flight_max, 2048, 1, 65536,                                                         \
       "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")          \

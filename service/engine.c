@@ -11,7 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DRAIN_LOOK_MS = 2 };
+enum {
+    DRAIN_LOOK_MS = 2,
+    SMALL_ANSWER_BYTES = 64 << 10, /* is never refused; calls_in_flight_max bounds those */
+};
 
 int engine_open(const struct config *config, int64_t until_ms, struct engine **engine_out)
 {
@@ -65,6 +68,11 @@ bool engine_reload(struct engine *engine, struct config *config, struct snapshot
     struct snapshot *before = engine->snapshot; /* only this function changes it */
     struct snapshot *after;
     int error = snapshot_new(&engine->pool, config, before, INT64_MAX, &after);
+    if (error == 0) {
+        error = snapshot_remember(after, before, clock_now_ms(), engine->limits.requests_keep_ms);
+        if (error != 0)
+            snapshot_retire(after);
+    }
     if (error != 0) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s", strerror(error));
         return false;
@@ -99,6 +107,37 @@ bool engine_end_reload(struct engine *engine, struct snapshot *old, unsigned wai
     snapshot_hold(old);
     snapshot_retire(old);
     return true;
+}
+
+/* ---- Answers under way ---- */
+
+bool engine_hold_answer(struct engine *engine, struct answer *answer)
+{
+    size_t bytes = answer->payload.on_heap ? answer->payload.room_bytes : 0;
+    engine->answer_bytes -= answer->held_bytes; /* a page's is used several times */
+    answer->held_bytes = 0;
+    if (bytes <= SMALL_ANSWER_BYTES)
+        return true;
+    uint64_t others = atomic_fetch_add(&engine->answer_bytes, bytes);
+    if (others > 0 && others + bytes > engine->limits.replies_bytes) {
+        engine->answer_bytes -= bytes;
+        return false;
+    }
+    answer->held_bytes = bytes;
+    return true;
+}
+
+void engine_drop_answer(struct engine *engine, struct answer *answer)
+{
+    engine->answer_bytes -= answer->held_bytes;
+    answer->held_bytes = 0;
+    answer_fini(answer);
+}
+
+void engine_count_reply(struct engine *engine, int64_t bytes)
+{
+    if (bytes > SMALL_ANSWER_BYTES || bytes < -SMALL_ANSWER_BYTES)
+        engine->answer_bytes += (uint64_t)bytes;
 }
 
 const struct config *engine_config(const struct engine *engine)

@@ -49,6 +49,10 @@ struct engine_sources {
 };
 struct engine_sources engine_count_sources(struct engine *engine);
 
+/* So many bytes of a reply wait to be sent, or do no more (less than 0): they count as its answers
+ * did. Any thread. */
+void engine_count_reply(struct engine *engine, int64_t bytes);
+
 /* One line in the log for each source, and one for the engine: what is going on. Any thread. */
 void engine_log_state(struct engine *engine);
 

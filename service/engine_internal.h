@@ -26,6 +26,7 @@ struct engine {
     engine_reload_fn reloader; /* NULL: there is nobody to ask */
     void *reloader_arg;
     _Atomic uint32_t calls_in_flight;
+    _Atomic uint64_t answer_bytes; /* of large answers under way */
     _Atomic bool draining;
     bool trusts_callers; /* no tokens are asked for */
     struct audit *audit;
@@ -45,7 +46,10 @@ struct call_run {
     bool has_chat_id;
     bool hides_source; /* the client is not told where the call would have gone */
     int64_t chat_id;
+    struct router_query query;
     struct router_decision route;
+    size_t past;          /* routes of before that have been looked at */
+    uint32_t past_source; /* where the write is looked for now */
     struct job job;       /* of a call to one source */
     struct answer answer; /* the response: of the job, or merged */
     uint8_t start[ANSWER_START_BYTES];
@@ -71,6 +75,7 @@ struct frame {
     struct call_run *runs;
     size_t run_count;
     _Atomic size_t unfinished;
+    _Atomic size_t answer_bytes; /* of the calls that have ended */
     Chatstore__V1__Reply reply;
     struct call_run refusal; /* the one result of a frame that cannot be decoded */
     Chatstore__V1__Result *refusal_result;
@@ -79,6 +84,11 @@ struct frame {
 
 /* engine.c: the snapshot of now, held for the caller. */
 struct snapshot *engine_hold_snapshot(struct engine *engine);
+
+/* An answer that is complete counts from now on, if it is large; false: too much does already
+ * (replies_bytes). To be dropped, which gives its memory back. */
+bool engine_hold_answer(struct engine *engine, struct answer *answer);
+void engine_drop_answer(struct engine *engine, struct answer *answer);
 
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);

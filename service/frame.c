@@ -35,6 +35,7 @@ static void run_init(struct call_run *run, struct frame *frame)
     run->status.code = STATUS_OK;
     run->status.text[0] = '\0';
     run->route = (struct router_decision){0};
+    run->past = 0;
     run->has_chat_id = false;
     run->hides_source = false;
     answer_init(&run->answer, false, run->start, sizeof run->start,
@@ -80,6 +81,7 @@ void run_init_job(struct call_run *run, struct job *job, struct answer *answer,
     job->payload_bytes = run->wire->payload.len;
     job->deadline_ms = run->deadline_ms;
     job->answer = answer;
+    job->looks_only = job->found = false;
     job->done = calls.done;
     job->may_begin = calls.may_begin;
     job->status.code = STATUS_OK;
@@ -100,9 +102,45 @@ static bool is_short(const struct call_run *run)
     return limit > 0 && limit <= (is_idle ? SHORT_ROWS_MAX_IDLE : SHORT_ROWS_MAX);
 }
 
+static bool look_back(struct call_run *run);
+
+/* Known there: that is its answer. A source that cannot be asked does not stand in the way of
+ * writes that it no longer has to do with. */
+static void looked_back(struct job *job)
+{
+    struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
+    bool is_over = job->found || job->status.code == STATUS_DEADLINE_EXCEEDED ||
+                   job->status.code == STATUS_RESOURCE_EXHAUSTED;
+    if (is_over) {
+        if (access_shows(run->frame->client, run->past_source))
+            run->route.first = run->past_source;
+        job_done(job);
+    } else if (!look_back(run)) {
+        run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
+        snapshot_submit(run->frame->snapshot, run->route.first, &run->job);
+    }
+}
+
+/* A write with a request_id may be sent again after a reload that sends it elsewhere: it is looked
+ * for where it would have gone before. False: there is nowhere left to look. */
+static bool look_back(struct call_run *run)
+{
+    const struct snapshot *snapshot = run->frame->snapshot;
+    if (run->call->access != CALL_ACCESS_WRITE || run->wire->request_id[0] == '\0' ||
+        !snapshot_next_past(snapshot, &run->query, &run->route, clock_now_ms(), &run->past,
+                            &run->past_source))
+        return false;
+    run_init_job(run, &run->job, &run->answer, (struct job_calls){looked_back, job_may_begin_now});
+    run->job.looks_only = true;
+    snapshot_submit(snapshot, run->past_source, &run->job);
+    return true;
+}
+
 static void run_one_source(struct call_run *run, struct source_hold *hold)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
+    if (snapshot->past_count > 0 && look_back(run))
+        return;
     run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
     if (run->paging) {
         paging_set_read(run, &run->page);
@@ -185,6 +223,7 @@ static bool route(struct call_run *run)
     if (call->data_source)
         query.data_source = *(char *const *)(base + call->data_source->offset);
     const struct router *router = run->frame->snapshot->router;
+    run->query = query;
     router_route(router, &query, &run->route);
     if (!authorize_run(run))
         return false;
@@ -247,6 +286,37 @@ static bool is_write(const struct call_run *run)
     return run->call && run->call->access == CALL_ACCESS_WRITE;
 }
 
+static void refuse_answer(struct call_run *run)
+{
+    status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+               "%s: the answer has %zu bytes, of which the frame's reply has no room "
+               "(reply_bytes = %u); ask for less, or put fewer calls into a frame",
+               run->call->name, run->answer.payload.bytes, run->frame->engine->limits.reply_bytes);
+}
+
+/* An answer that will not be sent, or for which there is no room, is not kept until the frame's
+ * last call has ended: there may be a thousand of them. Those of writes are small, and what has
+ * been carried out is not refused. */
+static void keep_answer(struct call_run *run)
+{
+    struct frame *frame = run->frame;
+    struct engine *engine = frame->engine;
+    size_t bytes = run->answer.payload.bytes;
+    if (run->status.code == STATUS_OK && !is_write(run)) {
+        if (atomic_fetch_add(&frame->answer_bytes, bytes) + bytes > engine->limits.reply_bytes)
+            refuse_answer(run);
+        else if (!engine_hold_answer(engine, &run->answer))
+            status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
+                       "%s: the answer has %zu bytes, and too much of others is under way "
+                       "(replies_bytes = %u); try again later, or ask for less",
+                       run->call->name, bytes, engine->limits.replies_bytes);
+        if (run->status.code != STATUS_OK)
+            frame->answer_bytes -= bytes;
+    }
+    if (run->status.code != STATUS_OK)
+        engine_drop_answer(engine, &run->answer);
+}
+
 /* In the frame's reply. */
 static size_t result_bytes(const struct call_run *run)
 {
@@ -270,10 +340,7 @@ static void fit_results(struct frame *frame)
             continue;
         size_t bytes = result_bytes(run);
         if (run->status.code == STATUS_OK && used_bytes + bytes > limit_bytes) {
-            status_set(&run->status, STATUS_RESOURCE_EXHAUSTED,
-                       "%s: the answer has %zu bytes, of which the frame's reply has no room "
-                       "(reply_bytes = %zu); ask for less, or put fewer calls into a frame",
-                       run->call->name, run->answer.payload.bytes, limit_bytes);
+            refuse_answer(run);
             set_result(run);
             bytes = result_bytes(run);
         }
@@ -290,6 +357,7 @@ static void frame_finish(struct frame *frame)
 void run_finish(struct call_run *run)
 {
     struct frame *frame = run->frame;
+    keep_answer(run);
     authorize_note(run);
     frame->engine->calls_in_flight--;
     if (frame->client_calls)
@@ -337,12 +405,13 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
 static void frame_clear(struct frame *frame)
 {
     for (size_t i = 0; i < frame->run_count; i++) {
-        answer_fini(&frame->runs[i].answer);
+        engine_drop_answer(frame->engine, &frame->runs[i].answer);
         gather_free(frame->runs[i].gather);
     }
     frame->run_count = 0;
     frame->runs = NULL;
     arena_reset(&frame->arena, 0); /* what waits for its next run keeps nothing of a large one */
+    frame->answer_bytes = 0;
     if (frame->snapshot)
         snapshot_release(frame->snapshot);
     frame->snapshot = NULL;

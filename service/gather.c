@@ -33,6 +33,14 @@ static void end_asking(struct gather *gather)
 static void part_done(struct job *job)
 {
     struct part *part = (struct part *)((char *)job - offsetof(struct part, job));
+    struct engine *engine = part->gather->run->frame->engine;
+    if (job->status.code == STATUS_OK && !engine_hold_answer(engine, &part->answer)) {
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "its answer has %zu bytes, and too much of others is under way "
+                   "(replies_bytes = %u); try again later",
+                   part->answer.payload.bytes, engine->limits.replies_bytes);
+        engine_drop_answer(engine, &part->answer);
+    }
     if (--part->gather->unfinished == 0)
         end_asking(part->gather);
 }
@@ -90,12 +98,17 @@ static struct gather *gather_new(struct call_run *run)
     return gather;
 }
 
+static void drop_parts(struct gather *gather)
+{
+    for (size_t i = 0; i < gather->part_count; i++)
+        engine_drop_answer(gather->run->frame->engine, &gather->parts[i].answer);
+}
+
 void gather_free(struct gather *gather)
 {
     if (!gather)
         return;
-    for (size_t i = 0; i < gather->part_count; i++)
-        answer_fini(&gather->parts[i].answer);
+    drop_parts(gather);
     merge_cache_release(gather->cached);
     gather_pages_free(gather->pages);
 }
@@ -333,5 +346,6 @@ static void gather_finish(struct gather *gather)
     keep_answer(gather);
     if (run->status.code == STATUS_OK && is_one_row(run->call))
         note_row_source(gather);
+    drop_parts(gather); /* the merged answer has its own copy */
     run_finish(run);
 }

@@ -37,6 +37,7 @@ struct exchange {
     nng_ctx context;
     nng_aio *aio;
     nng_msg *request;
+    size_t reply_bytes;
     struct frame *frame; /* borrowed from the listener's spare ones while a request is worked on */
     _Atomic enum exchange_state { RECEIVING, WORKING, SENDING } state;
 };
@@ -214,6 +215,8 @@ static void exchange_done(struct frame *frame, void *arg)
         frame_reply_pack(frame, nng_msg_body(reply));
     }
     exchange->state = SENDING;
+    exchange->reply_bytes = nng_msg_len(reply);
+    engine_count_reply(listener->engine, (int64_t)exchange->reply_bytes);
     nng_aio_set_msg(exchange->aio, reply);
     nng_aio_set_timeout(exchange->aio, listener->reply_send_ms);
     nng_ctx_send(exchange->context, exchange->aio);
@@ -259,6 +262,7 @@ static void exchange_received(struct exchange *exchange)
 static void exchange_sent(struct exchange *exchange, int error)
 {
     pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
+    engine_count_reply(exchange->listener->engine, -(int64_t)exchange->reply_bytes);
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(exchange->aio)); /* still ours */
         if (error == NNG_ETIMEDOUT) {

@@ -12,6 +12,7 @@
 #include "pool/sqlite.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 
 enum {
     URLS_MAX = 128,
+    LARGE_BYTES = 1 << 20,
     OPEN_WAIT_MS = 15,    /* for sources to be opened before the first call may come */
     DRAIN_MS = 5000,      /* for the calls that are under way when the server is told to stop */
     STOP_S_MAX = 20,      /* for all of the end: the drain, then closing with a checkpoint */
@@ -101,6 +103,13 @@ static void raise_file_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/* Large answers come from and go back to the system one by one. By itself the allocator begins to
+ * keep them after the first, among small ones, and hardly anything goes back. */
+static void give_memory_back(void)
+{
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 }
 
 /* Neither a core dump nor another process of the same user gets at what tokens and keys are in
@@ -246,7 +255,7 @@ static bool start_audit(struct engine *engine, const struct config *config)
         log_line(LOG_ERROR, "cannot start: %s", why.text);
         return false;
     }
-    int error = audit_use(engine_audit(engine), file);
+    int error = audit_use(engine_audit(engine), file, config->audit_path);
     if (error != 0)
         log_line(LOG_ERROR, "cannot start: the audit log: %s", strerror(error));
     return error == 0;
@@ -294,7 +303,8 @@ static bool prepare_reload(void *arg, const struct config *config, struct status
 static void settle_reload(void *arg, bool in_force)
 {
     struct server *server = arg;
-    int error = in_force ? audit_use(engine_audit(server->engine), server->next_audit) : 0;
+    const char *path = engine_config(server->engine)->audit_path;
+    int error = in_force ? audit_use(engine_audit(server->engine), server->next_audit, path) : 0;
     if (error != 0)
         log_line(LOG_ERROR, "the audit log stays as it was: %s", strerror(error));
     if ((!in_force || error != 0) && server->next_audit >= 0)
@@ -396,6 +406,7 @@ int server_run(const struct server_setup *setup)
         return EX_USAGE;
     notify_log_to_journal();
     raise_file_limit();
+    give_memory_back();
     hide_memory(setup->config);
     sqlite_configure_process();
     pthread_mutex_init(&server.lock, NULL);

@@ -208,6 +208,56 @@ bool snapshot_news_are_up(const struct snapshot *snapshot, const struct snapshot
     return true;
 }
 
+/* ---- Routes of before ---- */
+
+static void past_release(struct past_router *past)
+{
+    if (!past || --past->holders > 0)
+        return;
+    router_free(past->router);
+    free(past);
+}
+
+int snapshot_remember(struct snapshot *snapshot, const struct snapshot *before, int64_t now_ms,
+                      int64_t keep_ms)
+{
+    if (!router_is_alike(snapshot->router, before->router)) {
+        struct past_router *past = calloc(1, sizeof *past);
+        if (!past || config_new_router(before->config, &past->router) != 0) {
+            free(past);
+            return ENOMEM;
+        }
+        past->until_ms = now_ms + keep_ms;
+        past->holders = 1;
+        snapshot->pasts[snapshot->past_count++] = past;
+    }
+    for (size_t i = 0; i < before->past_count && snapshot->past_count < SNAPSHOT_PASTS_MAX; i++) {
+        if (before->pasts[i]->until_ms < now_ms)
+            continue;
+        before->pasts[i]->holders++;
+        snapshot->pasts[snapshot->past_count++] = before->pasts[i];
+    }
+    return 0;
+}
+
+bool snapshot_next_past(const struct snapshot *snapshot, const struct router_query *query,
+                        const struct router_decision *route, int64_t now_ms, size_t *past,
+                        uint32_t *source_out)
+{
+    while (*past < snapshot->past_count) {
+        const struct past_router *before = snapshot->pasts[(*past)++];
+        struct router_decision then;
+        if (before->until_ms < now_ms)
+            continue;
+        router_route(before->router, query, &then);
+        if (router_find(snapshot->router, router_source_name(before->router, then.first),
+                        source_out) &&
+            *source_out != route->first)
+            return true;
+    }
+    return false;
+}
+
 void snapshot_hold(struct snapshot *snapshot)
 {
     snapshot->holders++;
@@ -262,6 +312,8 @@ void snapshot_retire(struct snapshot *snapshot)
     pthread_cond_destroy(&snapshot->unused);
     pthread_mutex_destroy(&snapshot->lock);
     router_free(snapshot->router);
+    for (size_t i = 0; i < snapshot->past_count; i++)
+        past_release(snapshot->pasts[i]);
     access_free(snapshot->access);
     config_free(snapshot->owned_config);
     free(snapshot->fallbacks);

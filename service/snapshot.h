@@ -26,11 +26,23 @@ struct shared_source {
     struct job_queue waiting; /* at the gate; under the lock */
 };
 
+/* How calls were routed before a reload: a write that is sent again may have been done where it
+ * went then. Shared by the snapshots that remember it. */
+struct past_router {
+    struct router *router;
+    int64_t until_ms; /* nobody repeats what is older */
+    _Atomic unsigned holders;
+};
+
+enum { SNAPSHOT_PASTS_MAX = 4 };
+
 struct snapshot {
     uint64_t number; /* another one for each */
     const struct config *config;
     struct config *owned_config; /* the same, if it is the snapshot's to free */
     struct router *router;
+    struct past_router *pasts[SNAPSHOT_PASTS_MAX]; /* the newest first */
+    size_t past_count;
     struct access *access;          /* NULL: no clients, no tokens */
     struct shared_source **sources; /* by number, as in the router */
     size_t source_count;
@@ -51,6 +63,17 @@ int snapshot_new(struct pool *pool, const struct config *config, const struct sn
  * file that is still open as a source that stays; else why not. */
 bool snapshot_news_are_up(const struct snapshot *snapshot, const struct snapshot *before,
                           struct status *why);
+
+/* Let `snapshot` remember how `before`, which it follows, routed, and what that remembers. Returns
+ * 0 or ENOMEM. */
+int snapshot_remember(struct snapshot *snapshot, const struct snapshot *before, int64_t now_ms,
+                      int64_t keep_ms);
+
+/* The next source, from *past on, to which the query went before and which is not its source of now
+ * (`route`): its number; *past is then where to go on. False: there is none. */
+bool snapshot_next_past(const struct snapshot *snapshot, const struct router_query *query,
+                        const struct router_decision *route, int64_t now_ms, size_t *past,
+                        uint32_t *source_out);
 
 void snapshot_hold(struct snapshot *snapshot);
 void snapshot_release(struct snapshot *snapshot); /* any thread; frees nothing */

@@ -68,7 +68,7 @@ static void lines_say_who_what_where(void **state)
     struct audit_event refused = event("bot-a", -5);
     audit_add(audit, &refused); /* goes nowhere: there is no file yet */
     assert_false(audit_is_on(audit));
-    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    assert_int_equal(audit_use(audit, open_file(path), path), 0);
     assert_true(audit_is_on(audit));
     audit_add(audit, &refused);
     audit_free(audit);
@@ -93,15 +93,38 @@ static void another_file_takes_over_and_none_is_lost(void **state)
     sandbox_path(&sandbox, "first.log", first);
     sandbox_path(&sandbox, "second.log", second);
     struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(first)), 0);
+    assert_int_equal(audit_use(audit, open_file(first), first), 0);
     for (int i = 0; i < EACH; i++)
         audit_add(audit, &(struct audit_event){"a", "", "", "", false, 0, STATUS_OK, 1});
-    assert_int_equal(audit_use(audit, open_file(second)), 0);
+    assert_int_equal(audit_use(audit, open_file(second), second), 0);
     for (int i = 0; i < EACH; i++)
         audit_add(audit, &(struct audit_event){"b", "", "", "", false, 0, STATUS_OK, 2});
     audit_free(audit);
     assert_int_equal(count_lines(first, &dropped), EACH);
     assert_int_equal(count_lines(second, &dropped), EACH);
+    sandbox_close(&sandbox);
+}
+
+static void a_file_that_was_deleted_is_begun_anew(void **state)
+{
+    enum { LOOKS = 1000, LOOK_US = 10000 };
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES];
+    size_t dropped;
+    sandbox_open(&sandbox);
+    sandbox_path(&sandbox, "audit.log", path);
+    struct audit *audit = audit_new();
+    assert_int_equal(audit_use(audit, open_file(path), path), 0);
+    struct audit_event refused = event("a", 1);
+    audit_add(audit, &refused);
+    for (int i = 0; i < LOOKS && count_lines(path, &dropped) == 0; i++)
+        usleep(LOOK_US);
+    unlink(path);
+    audit_add(audit, &refused);
+    audit_add(audit, &refused);
+    audit_free(audit);
+    assert_int_equal(count_lines(path, &dropped), 2);
     sandbox_close(&sandbox);
 }
 
@@ -115,7 +138,7 @@ static void too_many_are_dropped_and_counted(void **state)
     sandbox_open(&sandbox);
     sandbox_path(&sandbox, "audit.log", path);
     struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    assert_int_equal(audit_use(audit, open_file(path), path), 0);
     struct audit_event refused = event("flood", 1);
     for (int i = 0; i < MANY; i++)
         audit_add(audit, &refused);
@@ -160,7 +183,8 @@ static void lines_without_pause_are_synced_too(void **state)
     char path[SANDBOX_PATH_BYTES];
     sandbox_open(&sandbox);
     struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(sandbox_path(&sandbox, "audit.log", path))), 0);
+    assert_int_equal(audit_use(audit, open_file(sandbox_path(&sandbox, "audit.log", path)), NULL),
+                     0);
     struct audit_event refused = event("flood", 1);
     slow = true;
     for (int i = 0; i < 1024; i++)
@@ -213,7 +237,7 @@ static void lines_wait_for_a_file_that_cannot_be_written(void **state)
     sandbox_path(&sandbox, "other.log", other);
     log_capture_clear();
     struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    assert_int_equal(audit_use(audit, open_file(path), path), 0);
     file_size_limit(CUT_BYTES);
     for (int i = 0; i < WAITING; i++)
         audit_add(audit, &refused);
@@ -222,13 +246,13 @@ static void lines_wait_for_a_file_that_cannot_be_written(void **state)
     file_size_limit(0);
     wait_stuck(audit, false);
     /* Another file is no reason to lose what the one before did not take. */
-    assert_int_equal(audit_use(audit, open_file(path)), 0);
+    assert_int_equal(audit_use(audit, open_file(path), path), 0);
     file_size_limit(1);
     audit_add(audit, &refused);
     wait_stuck(audit, true);
     int file = open_file(other);
     file_size_limit(0); /* the next try on the file before is a second away */
-    assert_int_equal(audit_use(audit, file), 0);
+    assert_int_equal(audit_use(audit, file, NULL), 0);
     wait_stuck(audit, false);
     audit_free(audit);
     char *text = file_read(path, &bytes);
@@ -246,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_say_who_what_where),
         cmocka_unit_test(another_file_takes_over_and_none_is_lost),
+        cmocka_unit_test(a_file_that_was_deleted_is_begun_anew),
         cmocka_unit_test(too_many_are_dropped_and_counted),
         cmocka_unit_test(lines_without_pause_are_synced_too),
         cmocka_unit_test(lines_wait_for_a_file_that_cannot_be_written),

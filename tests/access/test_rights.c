@@ -133,7 +133,7 @@ static void a_waiting_write_is_judged_when_it_begins(void **state)
         char path[SANDBOX_PATH_BYTES];
         start(&service, sources, (struct client[]){{"a", all}, {NULL, NULL}});
         audit_use(engine_audit(service.engine),
-                  audit_open_file(sandbox_path(&service.sandbox, "audit.log", path), &why));
+                  audit_open_file(sandbox_path(&service.sandbox, "audit.log", path), &why), NULL);
         struct sqlite3 *lock = sandbox_lock(&service.sandbox, "other.db");
         wire_add(&wire, "SetSetting", set_other, 0);
         struct passage *passage = send(&service, &wire, "a");
@@ -143,7 +143,7 @@ static void a_waiting_write_is_judged_when_it_begins(void **state)
         expect_result(reply, 0, cases[i].status, NULL);
         chatstore__v1__reply__free_unpacked(reply, NULL);
         assert_true(engine_end_reload(service.engine, old, 20000));
-        audit_use(engine_audit(service.engine), -1);
+        audit_use(engine_audit(service.engine), -1, NULL);
         expect_audit(&service, cases[i].status == CHATSTORE_OK ? NULL
                                : cases[i].status == CHATSTORE_UNAUTHENTICATED
                                    ? "UNAUTHENTICATED"
@@ -345,7 +345,7 @@ static void audit_into_a_full_file(struct service *service)
     int file = audit_open_file(sandbox_path(&service->sandbox, "audit.log", path), &why);
     assert_true(file >= 0);
     assert_int_equal(ftruncate(file, 64 << 20), 0);
-    assert_int_equal(audit_use(engine_audit(service->engine), file), 0);
+    assert_int_equal(audit_use(engine_audit(service->engine), file, NULL), 0);
     file_size_limit(32 << 20);
     expect(service, "b", "SetSetting", set_other, CHATSTORE_PERMISSION_DENIED, NULL);
     struct timespec pause = {.tv_nsec = 5000000};

@@ -11,6 +11,7 @@ for each test. Nothing here depends on how fast the machine is."""
 import contextlib
 import os
 import random
+import select
 import shutil
 import socket
 import ssl
@@ -22,12 +23,15 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from served import PING, Peer, Server, Witness, field, frame_of, run, settle, usage_of, varint  # noqa: E402
+from served import (PING, WAIT_S_MAX, Peer, Server, Witness, field, files_of, frame_of, run, settle,  # noqa: E402
+                    usage_of, varint)
+from writes import OK, status_of, write_frame  # noqa: E402
 
 CHATSTORED, CHATSTORE, BENCH = sys.argv[1:4] if len(sys.argv) > 3 else ("chatstored", "chatstore", "chatstore-bench")
 SCALE = float(os.environ.get("CHATSTORE_LOAD_SCALE", "1"))
 FRAME_BYTES_MAX = 4 << 20
 MEMORY_KIB_MAX = 64 << 10  # that bad peers may cost (F6)
+LIST = frame_of("SettingsService/GetSettings")
 LIMITS = "idle_ms = 2000\nhandshake_ms = 1000\nreply_send_ms = 500\n"
 
 
@@ -59,6 +63,12 @@ class Peers(unittest.TestCase):
         self.addCleanup(server.kill)
         self.tcp = ("127.0.0.1", server.port("tcp"))
         self.warm_up(server)
+        return server
+
+    def serve_cold(self, files_max=None):
+        """Over a file of its own, and nothing has been read yet."""
+        server = Server(CHATSTORED, self.folder, "--db", "cold.db", "--listen", f"ipc://{self.ipc}", files_max=files_max)
+        self.addCleanup(server.kill)
         return server
 
     def warm_up(self, server):
@@ -237,6 +247,28 @@ class Peers(unittest.TestCase):
         for peer in peers:
             peer.close()
 
+    # ---- More answers than memory ----
+
+    def test_a_frame_of_large_answers(self):
+        """Of 300 answers of 6 MB that are asked for in one frame two fit; the others are not kept meanwhile."""
+        server = self.serve_cold()
+        bot = Peer(self.ipc)
+        for number in range(100):
+            self.assertEqual(status_of(bot.call(write_frame(f"key-{number}", value="v" * 60000))), OK)
+        before = usage_of(server.pid)
+        most = 0
+        bot.send(LIST * 300)
+        while not select.select([bot.socket], [], [], 0.01)[0]:
+            most = max(most, usage_of(server.pid).rss_kib)
+        self.assertGreater(len(bot.receive()), 2 * 6000000)
+        bot.close()
+        self.assertLess(most, before.rss_kib + (150 << 10))
+        after = settle(server.pid, before, "a frame of large answers")
+        self.assertLess(after.rss_kib, before.rss_kib + (32 << 10))
+        server.close()
+        print(f"FIGURES 300 answers of 6 MB in one frame: {before.rss_kib >> 10} MiB -> at most {most >> 10} MiB -> "
+              f"{after.rss_kib >> 10} MiB", flush=True)
+
     # ---- F8: no descriptors ----
 
     def test_no_descriptors_left(self):
@@ -254,6 +286,29 @@ class Peers(unittest.TestCase):
         for peer in peers:
             peer.close()
         self.finish(server, witness, f"{len(peers)} connections to a server with 128 descriptors")
+
+    def test_no_descriptors_left_for_a_source(self):
+        """Strangers take all that are left. A bot that was there reads and writes, though it did neither before."""
+        server = self.serve_cold(files_max=64)
+        bot = Peer(self.ipc)
+        peers = []
+        for number in range(100):
+            with contextlib.suppress(OSError):
+                peers.append(Peer(self.ipc, greet=False, timeout_s=0.2))
+        until = time.monotonic() + WAIT_S_MAX
+        while usage_of(server.pid).files < 55:
+            self.assertLess(time.monotonic(), until, files_of(server.pid))
+            time.sleep(0.01)
+        for number in range(50):
+            self.assertEqual(status_of(bot.call(write_frame(f"key-{number}"))), OK)
+            for _ in range(8):
+                bot.send(LIST)
+            for _ in range(8):
+                self.assertEqual(status_of(bot.receive()), OK)
+        for peer in [bot, *peers]:
+            peer.close()
+        self.assertNotIn("is down", server.log())
+        server.close()
 
 
 if __name__ == "__main__":
