@@ -53,11 +53,6 @@ unsigned files_faults(void)
 
 /* ---- What is there ---- */
 
-static bool is_memory(const struct source *source)
-{
-    return strcmp(source->config.path, ":memory:") == 0;
-}
-
 /* The file with this ending; false: there is none. */
 static bool look_beside(const struct source *source, const char *ending, struct stat *file_out)
 {
@@ -84,7 +79,7 @@ bool files_note(struct source *source, sqlite3 *db, struct status *why)
 {
     struct stat file, wal = {0}, shm = {0};
     int moved = 0;
-    if (is_memory(source))
+    if (source_is_memory(source))
         return true;
     bool found = stat(source->config.path, &file) == 0;
     sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
@@ -111,7 +106,7 @@ bool files_note(struct source *source, sqlite3 *db, struct status *why)
 bool files_are_strangers(struct source *source, struct status *why)
 {
     struct stat file, wal;
-    if (is_memory(source) || stat(source->config.path, &file) != 0)
+    if (source_is_memory(source) || stat(source->config.path, &file) != 0)
         return false;
     bool found = look_beside(source, "-wal", &wal);
     pthread_mutex_lock(&source->lock);
@@ -147,7 +142,7 @@ static const char *find_change(const struct source *source, const struct stat *f
 bool files_check(struct source *source, struct status *why)
 {
     struct stat file;
-    if (is_memory(source))
+    if (source_is_memory(source))
         return true;
     if (stat(source->config.path, &file) != 0) {
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", source->config.path, strerror(errno));
@@ -256,7 +251,7 @@ static bool was_cut(struct source *source, sqlite3 *db)
 bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
 {
     enum { LOOKS = 3 }; /* another process may be at index and -wal */
-    if (is_memory(source))
+    if (source_is_memory(source))
         return true;
     const char *damage = !begins_as_database(db) ? " is no database any more"
                          : was_cut(source, db)   ? " is shorter than it was"
@@ -274,7 +269,7 @@ bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
 bool files_are_whole(const struct source *source, sqlite3 *db, struct status *why)
 {
     struct stat file;
-    if (is_memory(source) || stat(source->config.path, &file) != 0)
+    if (source_is_memory(source) || stat(source->config.path, &file) != 0)
         return true; /* or files_note() says so */
     if (file.st_size == 0 && source->opened_once &&
         pragma_is(db, "SELECT count(*) FROM sqlite_master", "0")) {

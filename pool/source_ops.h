@@ -7,6 +7,7 @@
 #include "unopened.h"
 
 #include <pthread.h>
+#include <string.h>
 
 /* How an operation on a connection ended. */
 enum outcome {
@@ -149,6 +150,12 @@ void source_set_locked_status(const struct source *source, const struct job *job
 static inline bool job_may_begin(struct job *job)
 {
     return !job->may_begin || job->may_begin(job);
+}
+
+/* It has no file. */
+static inline bool source_is_memory(const struct source *source)
+{
+    return strcmp(source->config.path, ":memory:") == 0;
 }
 
 /* watch.c: open the watcher if one is wanted, from the health task alone; close it. */
