@@ -234,7 +234,7 @@ static int read_part(sqlite3 *db, const struct call *call, const struct page_rea
     if (error == SQLITE_OK)
         error = bind_values(prepared_statement(prepared), page->after, page->after_bytes);
     if (error == SQLITE_OK)
-        error = prepared_run(prepared, request, answer);
+        error = prepared_run(prepared, request, INT64_MAX, answer);
     prepared_free(prepared);
     return error;
 }
@@ -251,7 +251,7 @@ static int find_keys(sqlite3 *db, const struct call *call, const struct page_rea
             continue;
         answer_reset(answer);
         error = bind_values(prepared_statement(prepared), key->values, key->values_bytes);
-        result = error == SQLITE_OK ? prepared_run(prepared, request, answer) : error;
+        result = error == SQLITE_OK ? prepared_run(prepared, request, INT64_MAX, answer) : error;
         if (result == SQLITE_DONE && answer->row_count > 0)
             key->found = true;
     }

@@ -76,7 +76,7 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
                    call);
         return OUTCOME_DONE;
     case SQLITE_INTERRUPT:
-        status_set(status, STATUS_DEADLINE_EXCEEDED, "source %s: %s ran into its deadline", source,
+        status_set(status, STATUS_DEADLINE_EXCEEDED, "source %s: %s ran into its deadline; it changed nothing", source,
                    call);
         return OUTCOME_DONE;
     case SQLITE_ERROR:
@@ -103,7 +103,7 @@ static int run_job(struct sqlite_connection *connection, struct job *job, enum o
     } else {
         error = find_prepared(connection, job, &prepared, &why);
         if (error == SQLITE_OK)
-            error = prepared_run(prepared, job->request, job->answer);
+            error = prepared_run(prepared, job->request, job->deadline_ms, job->answer);
     }
     *outcome_out = OUTCOME_DONE;
     if (error == SQLITE_DONE) {

@@ -1,6 +1,7 @@
 #include "statement.h"
 
 #include "bind.h"
+#include "clock.h"
 #include "encode.h"
 
 #include <stdio.h>
@@ -20,7 +21,10 @@ struct prepared {
     struct statement statements[];
 };
 
-enum { STATEMENTS_MAX = 8 }; /* in one block */
+enum {
+    STATEMENTS_MAX = 8,           /* in one block */
+    ELEMENTS_BETWEEN_LOOKS = 128, /* at the clock */
+};
 
 const char *prepared_variant(const struct call *call, const char *sql,
                              const ProtobufCMessage *request, unsigned *number_out)
@@ -239,7 +243,8 @@ static int run_once(struct prepared *prepared, const ProtobufCMessage *request,
     return result;
 }
 
-int prepared_run(struct prepared *prepared, const ProtobufCMessage *request, struct answer *answer)
+int prepared_run(struct prepared *prepared, const ProtobufCMessage *request, int64_t until_ms,
+                 struct answer *answer)
 {
     const struct call *call = prepared->call;
     int64_t changed = 0;
@@ -249,8 +254,12 @@ int prepared_run(struct prepared *prepared, const ProtobufCMessage *request, str
         size_t count = *(const size_t *)(base + call->each->quantifier_offset);
         ProtobufCMessage *const *elements =
             *(ProtobufCMessage * *const *)(base + call->each->offset);
-        for (size_t i = 0; i < count && result == SQLITE_DONE; i++)
-            result = run_once(prepared, request, elements[i], answer, &changed);
+        for (size_t i = 0; i < count && result == SQLITE_DONE; i++) {
+            bool looks = i % ELEMENTS_BETWEEN_LOOKS == ELEMENTS_BETWEEN_LOOKS - 1;
+            result = looks && clock_now_ms() >= until_ms
+                         ? SQLITE_INTERRUPT
+                         : run_once(prepared, request, elements[i], answer, &changed);
+        }
     } else {
         result = run_once(prepared, request, NULL, answer, &changed);
     }

@@ -20,10 +20,12 @@ int prepared_new(sqlite3 *db, const struct call *call, const char *sql, const ch
                  struct prepared **prepared_out, struct status *why);
 void prepared_free(struct prepared *prepared);
 
-/* Run all statements, once or once for each element. Rows and changed_rows go into the answer.
+/* Run all statements, once or once for each element; between elements until_ms, on
+ * clock_now_ms()'s clock, ends it with SQLITE_INTERRUPT. Rows and changed_rows go into the answer.
  * Returns SQLITE_DONE, or the extended error code with all statements reset; BUFFER faults of the
  * answer are SQLITE_TOOBIG or SQLITE_NOMEM. */
-int prepared_run(struct prepared *prepared, const ProtobufCMessage *request, struct answer *answer);
+int prepared_run(struct prepared *prepared, const ProtobufCMessage *request, int64_t until_ms,
+                 struct answer *answer);
 
 /* The first statement, for parameters called @NAME: the caller binds these, before it runs them. */
 sqlite3_stmt *prepared_statement(struct prepared *prepared);

@@ -32,7 +32,7 @@ int run_sql(enum call_id id, const char *sql, const void *request, struct answer
     const char *variant = prepared_variant(call, sql ? sql : call_sql[id], request, &number);
     if (prepared_new(db, call, sql ? sql : call_sql[id], variant, &prepared, &why) != SQLITE_OK)
         fail_msg("%s", why.text);
-    int result = prepared_run(prepared, request, answer);
+    int result = prepared_run(prepared, request, INT64_MAX, answer);
     prepared_free(prepared);
     return result;
 }

@@ -337,6 +337,36 @@ static void a_write_that_waits_too_long_is_not_done(void **state)
     service_stop(&service);
 }
 
+/* Of many changes: between two of them. */
+static void a_write_that_takes_too_long_is_undone(void **state)
+{
+    enum { UPDATES = 30000 };
+    struct service service;
+    struct wire wire = {0};
+    size_t bytes = 0, room = UPDATES * 20 + 32;
+    char *payload = malloc(room);
+    (void)state;
+    assert_non_null(payload);
+    bytes += (size_t)snprintf(payload, room, "{\"updates\": [");
+    for (int i = 0; i < UPDATES; i++)
+        bytes += (size_t)snprintf(payload + bytes, room - bytes, "%s{\"token\":\"%d\"}",
+                                  i > 0 ? "," : "", i);
+    snprintf(payload + bytes, room - bytes, "]}");
+    service_start_limited(&service, "");
+    wire_add(&wire, "SetSetting", "{\"key\": \"k\"}", 0);
+    wire_add(&wire, "BatchUpdateTokens", payload, 10);
+    wire_add(&wire, "SetSetting", "{\"key\": \"l\"}", 0);
+    Chatstore__V1__Reply *reply = service_run(&service, &wire);
+    expect_result(reply, 0, CHATSTORE_OK, NULL);
+    expect_result(reply, 1, CHATSTORE_DEADLINE_EXCEEDED, "nothing");
+    expect_result(reply, 2, CHATSTORE_OK, NULL);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    assert_int_equal(
+        sandbox_integer(&service.sandbox, "main.db", "SELECT count(*) FROM bayes_tokens"), 0);
+    service_stop(&service);
+    free(payload);
+}
+
 static void a_read_that_takes_too_long_is_stopped(void **state)
 {
     struct service service;
@@ -374,6 +404,7 @@ int main(void)
         cmocka_unit_test(of_a_frame_over_the_limit_the_first_calls_are_admitted),
         cmocka_unit_test(a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not),
         cmocka_unit_test(a_write_that_waits_too_long_is_not_done),
+        cmocka_unit_test(a_write_that_takes_too_long_is_undone),
         cmocka_unit_test(a_read_that_takes_too_long_is_stopped),
     };
     log_capture_start(LOG_INFO);
