@@ -123,23 +123,33 @@ bool files_are_strangers(struct source *source, struct status *why)
     return strange;
 }
 
-static const char *find_change(const struct source *source, const struct stat *file,
-                               int64_t *shm_bytes_out)
+/* Of the database and its -wal: what an acknowledged write is in. */
+static const char *find_loss(const struct source *source, const struct stat *file)
 {
-    struct stat wal, shm;
+    struct stat wal;
     if (file->st_dev != source->file_device || file->st_ino != source->file_inode)
         return " was replaced by another file";
-    if (source->wal_inode == 0)
-        return NULL;
-    if (!look_beside(source, "-wal", &wal) || wal.st_ino != source->wal_inode)
+    if (source->wal_inode != 0 &&
+        (!look_beside(source, "-wal", &wal) || wal.st_ino != source->wal_inode))
         return "-wal was removed or replaced";
-    if (!look_beside(source, "-shm", &shm) || shm.st_ino != source->shm_inode)
-        return "-shm was removed or replaced";
-    *shm_bytes_out = shm.st_size;
-    return shm.st_size < source->shm_bytes ? "-shm was truncated" : NULL;
+    return NULL;
 }
 
-bool files_check(struct source *source, struct status *why)
+static const char *find_change(struct source *source, const struct stat *file)
+{
+    struct stat shm;
+    const char *loss = find_loss(source, file);
+    if (loss || source->wal_inode == 0)
+        return loss;
+    if (!look_beside(source, "-shm", &shm) || shm.st_ino != source->shm_inode)
+        return "-shm was removed or replaced";
+    if (shm.st_size < source->shm_bytes)
+        return "-shm was truncated";
+    source->shm_bytes = shm.st_size;
+    return NULL;
+}
+
+static bool check(struct source *source, bool all, struct status *why)
 {
     struct stat file;
     if (source_is_memory(source))
@@ -149,14 +159,21 @@ bool files_check(struct source *source, struct status *why)
         return false;
     }
     pthread_mutex_lock(&source->lock);
-    int64_t shm_bytes = source->shm_bytes;
-    const char *change = find_change(source, &file, &shm_bytes);
-    if (!change)
-        source->shm_bytes = shm_bytes;
+    const char *change = all ? find_change(source, &file) : find_loss(source, &file);
     pthread_mutex_unlock(&source->lock);
     if (change)
         status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, change);
     return !change;
+}
+
+bool files_check(struct source *source, struct status *why)
+{
+    return check(source, true, why);
+}
+
+bool files_hold_writes(struct source *source, struct status *why)
+{
+    return check(source, false, why);
 }
 
 /* ---- What is in them ---- */
@@ -219,8 +236,10 @@ static const char *find_damage(const struct source *source, sqlite3 *db)
     struct stat wal;
     if (!read_index(db, &index))
         return "-shm is damaged";
-    return !look_beside(source, "-wal", &wal) || is_cut(&index, wal.st_size) ? "-wal was truncated"
-                                                                             : NULL;
+    return !look_beside(source, "-wal", &wal) || wal.st_ino != source->wal_inode ||
+                   is_cut(&index, wal.st_size)
+               ? "-wal was truncated"
+               : NULL;
 }
 
 /* How many bytes the database says it has; 0: it does not say. */
@@ -262,7 +281,9 @@ bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
     }
     if (!damage)
         return true;
-    status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, damage);
+    /* That a file is another one, or gone, says more. */
+    if (files_check(source, why))
+        status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, damage);
     return false;
 }
 

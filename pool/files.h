@@ -1,7 +1,7 @@
 /* The files of an SQLite source as others may treat them while it is open: SQLite keeps writing to
  * a -wal that was removed or cut, and to a database that was, and each would take acknowledged
  * writes with it. So what was opened is noted, and held against what is there before a group of
- * writes is begun, before it is acknowledged, and twice a second. */
+ * writes is committed, before it is acknowledged, and twice a second. */
 #ifndef CHATSTORE_POOL_FILES_H
 #define CHATSTORE_POOL_FILES_H
 
@@ -25,9 +25,11 @@ bool files_are_strangers(struct source *source, struct status *why);
 
 /* Whether the files are those that were noted; any thread. */
 bool files_check(struct source *source, struct status *why);
+/* The same of those that a write is in when it has been committed; the writer's thread. */
+bool files_hold_writes(struct source *source, struct status *why);
 
-/* The same of what is in them, as far as it is quick: by the thread of this connection, a writer.
- */
+/* Whether what is in them is whole, as far as it is quick: by the thread of this connection, a
+ * writer. */
 bool files_check_content(struct source *source, sqlite3 *db, struct status *why);
 
 /* Whether a database that has just been opened is all there. */

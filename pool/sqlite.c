@@ -76,8 +76,8 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
                    call);
         return OUTCOME_DONE;
     case SQLITE_INTERRUPT:
-        status_set(status, STATUS_DEADLINE_EXCEEDED, "source %s: %s ran into its deadline; it changed nothing", source,
-                   call);
+        status_set(status, STATUS_DEADLINE_EXCEEDED,
+                   "source %s: %s ran into its deadline; it changed nothing", source, call);
         return OUTCOME_DONE;
     case SQLITE_ERROR:
     case SQLITE_MISUSE:
@@ -239,10 +239,16 @@ static enum outcome leave_group(struct sqlite_connection *connection)
     return OUTCOME_BROKEN;
 }
 
-static bool files_are_sound(struct sqlite_connection *connection, struct status *why)
+/* What was read since a fault may have been zeros instead; if it was in a file of this source. */
+static bool is_free_of_faults(struct sqlite_connection *connection, struct status *why)
 {
-    struct source *source = connection->base.source;
-    return files_check(source, why) && files_check_content(source, connection->db, why);
+    unsigned faults = files_faults();
+    if (faults == connection->faults_seen)
+        return true;
+    if (!files_check(connection->base.source, why))
+        return false;
+    connection->faults_seen = faults;
+    return true;
 }
 
 static bool sqlite_rescue(struct connection *base)
@@ -265,8 +271,7 @@ static void sqlite_end_snapshot(struct connection *base)
 static enum outcome sqlite_begin(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
-    connection->faults_seen = files_faults();
-    if (!files_check(base->source, why))
+    if (!is_free_of_faults(connection, why))
         return OUTCOME_BROKEN;
     connection->deadline_ms =
         0; /* the writer is never interrupted: it would take the whole group with it */
@@ -274,8 +279,6 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
     int error = run_plain(connection->begin);
     if (error != SQLITE_OK)
         return set_group_error(connection, "BEGIN", error, why);
-    if (!files_check_content(base->source, connection->db, why))
-        return leave_group(connection);
     watch_foreign_commits(connection);
     error = requests_forget(&connection->requests, &base->source->config);
     if (error == SQLITE_OK)
@@ -388,13 +391,21 @@ static enum outcome sqlite_write(struct connection *base, struct job *job, bool 
                                                : OUTCOME_GUARD;
 }
 
+/* A file that was cut is not written on. */
+static bool may_commit(struct sqlite_connection *connection, struct status *why)
+{
+    return is_free_of_faults(connection, why) &&
+           files_check_content(connection->base.source, connection->db, why);
+}
+
 /* What SQLite does by itself (wal_autocheckpoint), but only now that the files have been looked at.
  * A passive checkpoint moves what it can and never shortens the WAL. */
 static void shorten_journal(struct sqlite_connection *connection)
 {
     bool is_long = connection->journal_pages > JOURNAL_PAGES_MAX;
     int mode = is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
-    if (connection->journal_pages >= CHECKPOINT_PAGES &&
+    struct status why;
+    if (connection->journal_pages >= CHECKPOINT_PAGES && may_commit(connection, &why) &&
         sqlite3_wal_checkpoint_v2(connection->db, "main", mode, NULL, NULL) == SQLITE_OK &&
         is_long) {
         connection->journal_pages = 0;
@@ -406,14 +417,13 @@ static void shorten_journal(struct sqlite_connection *connection)
 static enum outcome sqlite_commit(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
-    /* What was read since BEGIN may have been zeros instead. */
-    if (files_faults() != connection->faults_seen && !files_are_sound(connection, why))
+    if (!may_commit(connection, why))
         return leave_group(connection);
     int error = run_plain(connection->commit);
     if (error != SQLITE_OK)
         return set_group_error(connection, "COMMIT", error, why);
-    /* A file that was removed, replaced or cut since BEGIN took the group with it. */
-    if (!files_are_sound(connection, why))
+    /* A file that was removed or replaced since then took the group with it. */
+    if (!is_free_of_faults(connection, why) || !files_hold_writes(base->source, why))
         return OUTCOME_BROKEN;
     shorten_journal(connection);
     return OUTCOME_DONE;

@@ -30,7 +30,7 @@ struct sqlite_connection {
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;
     bool bounded, over_steps, over_deadline;
-    unsigned faults_seen; /* of files_faults(), when the group of writes was begun */
+    unsigned faults_seen; /* of files_faults(): none of these was in a file of the source */
     bool yields; /* to whoever waits for the CPU: a reader, which holds no lock that others need */
 };
 
