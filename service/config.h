@@ -86,6 +86,9 @@ struct config_mapping {
       "while its source is open.")                                                                 \
     X(requests_max, 1000000, 1000, 1000000000, "Answers to writes that one source keeps.")         \
     X(timeout_ms, 30000, 1, 3600000, "Deadline of a call that brings no timeout of its own.")      \
+    X(timeout_max_ms, 600000, 1, 86400000,                                                         \
+      "Longest deadline; a call that brings a longer one gets this one, or timeout_ms if that is " \
+      "longer.")                                                                                   \
     X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \
     X(merge_ms, 5000, 1, 600000,                                                                   \
       "How long a merged call waits for its slowest source; then it goes on without it.")          \

@@ -235,12 +235,20 @@ static bool route(struct call_run *run)
     return !run->route.refused_readonly;
 }
 
+static uint32_t timeout_of(const struct config_limits *limits, const Chatstore__V1__Call *wire)
+{
+    uint32_t most =
+        limits->timeout_max_ms > limits->timeout_ms ? limits->timeout_max_ms : limits->timeout_ms;
+    if (wire->timeout_ms == 0)
+        return limits->timeout_ms;
+    return wire->timeout_ms < most ? wire->timeout_ms : most;
+}
+
 static void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms,
                       struct source_hold *hold)
 {
-    const struct config_limits *limits = &run->frame->engine->limits;
     run->wire = wire;
-    run->deadline_ms = now_ms + (wire->timeout_ms ? wire->timeout_ms : limits->timeout_ms);
+    run->deadline_ms = now_ms + timeout_of(&run->frame->engine->limits, wire);
     if (!decode(run, wire)) {
         run_finish(run);
     } else if (run->call->scope == CALL_SCOPE_SERVER) {

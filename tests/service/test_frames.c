@@ -337,6 +337,26 @@ static void a_write_that_waits_too_long_is_not_done(void **state)
     service_stop(&service);
 }
 
+static void a_deadline_is_not_longer_than_the_server_allows(void **state)
+{
+    struct service service;
+    struct wire wire = {0};
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, "[service.limits]\ntimeout_ms = 1\ntimeout_max_ms = 20\n"
+                            "[database.sources.main]\npath = \"main.db\"\ntimeout = 20.0\n");
+    struct sqlite3 *lock = sandbox_lock(&service.sandbox, "main.db");
+    wire_add(&wire, "SetSetting", "{\"key\": \"k\"}", 3600000);
+    struct passage *passage = passage_start(&service, &wire);
+    struct timespec pause = {.tv_nsec = 40 * 1000000};
+    nanosleep(&pause, NULL);
+    sandbox_unlock(lock);
+    Chatstore__V1__Reply *reply = passage_wait(passage);
+    expect_result(reply, 0, CHATSTORE_DEADLINE_EXCEEDED, "nothing was written");
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    service_stop(&service);
+}
+
 /* Of many changes: between two of them. */
 static void a_write_that_takes_too_long_is_undone(void **state)
 {
@@ -404,6 +424,7 @@ int main(void)
         cmocka_unit_test(of_a_frame_over_the_limit_the_first_calls_are_admitted),
         cmocka_unit_test(a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not),
         cmocka_unit_test(a_write_that_waits_too_long_is_not_done),
+        cmocka_unit_test(a_deadline_is_not_longer_than_the_server_allows),
         cmocka_unit_test(a_write_that_takes_too_long_is_undone),
         cmocka_unit_test(a_read_that_takes_too_long_is_stopped),
     };
