@@ -1,6 +1,6 @@
-/* What the parts of the engine share: engine.c (life), frame.c (a frame and its calls), gather.c
- * (one call over several sources), admin.c (calls to the server itself), authorize.c (who may call
- * what), admission.c (how many calls at a time). */
+/* What the parts of the engine share: engine.c (life), frame.c (a frame and its results), run.c
+ * (one call), gather.c (one call over several sources), admin.c (calls to the server itself),
+ * authorize.c (who may call what), admission.c (how many calls at a time). */
 #ifndef CHATSTORE_SERVICE_ENGINE_INTERNAL_H
 #define CHATSTORE_SERVICE_ENGINE_INTERNAL_H
 
@@ -90,6 +90,12 @@ struct snapshot *engine_hold_snapshot(struct engine *engine);
 bool engine_hold_answer(struct engine *engine, struct answer *answer);
 void engine_drop_answer(struct engine *engine, struct answer *answer);
 
+/* run.c: a call of this frame, and its beginning; it may end before this returns. hold: what the
+ * calls of a frame share, NULL: it is the only one. */
+void run_init(struct call_run *run, struct frame *frame);
+void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms,
+               struct source_hold *hold);
+
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);
 
@@ -103,7 +109,7 @@ void admission_give_back(struct frame *frame, uint32_t count);
 /* So many calls, all that are left of this frame, are no longer counted as the client's. */
 void admission_leave_client(struct frame *frame, uint32_t count);
 
-/* A job of this run for one source, into `answer`. */
+/* run.c: a job of this run for one source, into `answer`. */
 struct job_calls {
     void (*done)(struct job *job);
     bool (*may_begin)(struct job *job);
