@@ -92,6 +92,16 @@ static bool is_short(const struct call_run *run)
     return limit > 0 && limit <= (is_idle ? SHORT_ROWS_MAX_IDLE : SHORT_ROWS_MAX);
 }
 
+static bool is_refused(struct call_run *run)
+{
+    if (run->route.refused_readonly)
+        status_set(&run->status, STATUS_FAILED_PRECONDITION,
+                   "source %s is readonly: %s was refused and nothing was written",
+                   router_source_name(run->frame->snapshot->router, run->route.first),
+                   run->call->name);
+    return run->route.refused_readonly;
+}
+
 static bool look_back(struct call_run *run);
 
 /* Known there: that is its answer. A source that cannot be asked does not stand in the way of
@@ -102,10 +112,15 @@ static void looked_back(struct job *job)
     bool is_over = job->found || job->status.code == STATUS_DEADLINE_EXCEEDED ||
                    job->status.code == STATUS_RESOURCE_EXHAUSTED;
     if (is_over) {
+        run->route.refused_readonly = false;
         if (access_shows(run->frame->client, run->past_source))
             run->route.first = run->past_source;
         job_done(job);
-    } else if (!look_back(run)) {
+    } else if (look_back(run)) {
+        return;
+    } else if (is_refused(run)) {
+        run_finish(run);
+    } else {
         run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
         snapshot_submit(run->frame->snapshot, run->route.first, &run->job);
     }
@@ -131,6 +146,10 @@ static void run_one_source(struct call_run *run, struct source_hold *hold)
     const struct snapshot *snapshot = run->frame->snapshot;
     if (snapshot->past_count > 0 && look_back(run))
         return;
+    if (is_refused(run)) {
+        run_finish(run);
+        return;
+    }
     run_init_job(run, &run->job, &run->answer, (struct job_calls){job_done, job_may_begin_now});
     if (run->paging) {
         paging_set_read(run, &run->page);
@@ -218,11 +237,7 @@ static bool route(struct call_run *run)
     if (!authorize_run(run))
         return false;
     log_decision(run, &query);
-    if (run->route.refused_readonly)
-        status_set(&run->status, STATUS_FAILED_PRECONDITION,
-                   "source %s is readonly: %s was refused and nothing was written",
-                   router_source_name(router, run->route.first), call->name);
-    return !run->route.refused_readonly;
+    return true;
 }
 
 static uint32_t timeout_of(const struct config_limits *limits, const Chatstore__V1__Call *wire)

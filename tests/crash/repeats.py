@@ -15,7 +15,7 @@ from served import Peer, Server  # noqa: E402
 from writes import OK, result_of, status_of, write_frame  # noqa: E402
 
 CHATSTORED = sys.argv[1] if len(sys.argv) > 1 else "chatstored"
-ALREADY_EXISTS = 6
+ALREADY_EXISTS, FAILED_PRECONDITION = 6, 9
 
 
 class Repeats(unittest.TestCase):
@@ -32,15 +32,16 @@ class Repeats(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def configure(self, default, sources="abc"):
+    def configure(self, default, sources="abc", readonly=""):
         with open(self.path("next.toml"), "w") as file:
             file.write(f"[database]\ndefault = \"{default}\"\n[database.sources]\n")
-            file.writelines(f"{name} = {{ path = \"{name}.db\" }}\n" for name in sources)
+            file.writelines(f"{name} = {{ path = \"{name}.db\", readonly = {str(name in readonly).lower()} }}\n"
+                            for name in sources)
             file.write("[service]\nlisten = [\"ipc://socket\"]\n")
         os.rename(self.path("next.toml"), self.path("chatstore.toml"))
 
-    def reload(self, default, sources="abc"):
-        self.configure(default, sources)
+    def reload(self, default, sources="abc", readonly=""):
+        self.configure(default, sources, readonly)
         self.reloads += 1
         self.server.process.send_signal(signal.SIGHUP)
         self.server.wait_for("reloaded", self.reloads)
@@ -59,6 +60,14 @@ class Repeats(unittest.TestCase):
         for default in "b", "c", "b":
             self.reload(default)
             self.assertEqual(self.peer.call(write_frame("k", request_id="one")), first)
+        self.assertEqual(self.count("k"), {"a": 1, "b": 0, "c": 0})
+
+    def test_what_was_written_before_the_source_was_readonly_is_not_refused(self):
+        first = self.peer.call(write_frame("k", request_id="one"))
+        self.reload("b", readonly="b")
+        self.assertEqual(self.peer.call(write_frame("k", request_id="one")), first)
+        for key in "k", "new":
+            self.assertEqual(status_of(self.peer.call(write_frame(key, request_id=key))), FAILED_PRECONDITION)
         self.assertEqual(self.count("k"), {"a": 1, "b": 0, "c": 0})
 
     def test_the_id_of_another_request_stays_one(self):
