@@ -64,7 +64,7 @@ function(chatstore_nng_from_fetched)
     endforeach()
 
     set(source "${PROJECT_SOURCE_DIR}/packaging/nng")
-    add_library(chatstore_nng_additions OBJECT "${source}/glibc_compat.c" "${source}/tls_recv.c")
+    add_library(chatstore_nng_additions OBJECT "${source}/glibc_compat.c" "${source}/closed_aio.c")
     target_include_directories(chatstore_nng_additions SYSTEM PRIVATE "${root}/include")
     target_link_libraries(chatstore_nng_additions PRIVATE chatstore_flags)
     set(output "${PROJECT_BINARY_DIR}/libchatstore_nng.a")
