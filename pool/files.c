@@ -53,12 +53,30 @@ unsigned files_faults(void)
 
 /* ---- What is there ---- */
 
-/* The file with this ending; false: there is none. */
+/* Of the file with this ending. False: no such path. */
+static bool path_beside(const struct source *source, const char *ending, char path[PATH_BYTES])
+{
+    return snprintf(path, PATH_BYTES, "%s%s", source->config.path, ending) < PATH_BYTES;
+}
+
 static bool look_beside(const struct source *source, const char *ending, struct stat *file_out)
 {
     char path[PATH_BYTES];
-    int bytes = snprintf(path, sizeof path, "%s%s", source->config.path, ending);
-    return bytes < (int)sizeof path && stat(path, file_out) == 0;
+    return path_beside(source, ending, path) && stat(path, file_out) == 0;
+}
+
+/* A copy, as nothing on the disk is looked at under the lock: calls are submitted under it. */
+static struct file_marks marks_of(struct source *source)
+{
+    pthread_mutex_lock(&source->lock);
+    struct file_marks marks = source->marks;
+    pthread_mutex_unlock(&source->lock);
+    return marks;
+}
+
+static bool is_another(const struct stat *file, const struct file_marks *marks)
+{
+    return file->st_dev != marks->device || file->st_ino != marks->inode;
 }
 
 static bool pragma_is(sqlite3 *db, const char *sql, const char *value)
@@ -92,13 +110,15 @@ bool files_note(struct source *source, sqlite3 *db, struct status *why)
     bool has_wal = is_beside && !source->config.readonly &&
                    pragma_is(db, "PRAGMA journal_mode", "wal") && look_beside(source, "-shm", &shm);
     pthread_mutex_lock(&source->lock);
-    source->file_device = file.st_dev;
-    source->file_inode = file.st_ino;
     source->file_bytes = file.st_size;
-    source->wal_before = is_beside ? wal.st_ino : 0;
-    source->wal_inode = has_wal ? wal.st_ino : 0;
-    source->shm_inode = has_wal ? shm.st_ino : 0;
-    source->shm_bytes = has_wal ? shm.st_size : 0;
+    source->marks = (struct file_marks){
+        .device = file.st_dev,
+        .inode = file.st_ino,
+        .wal_inode = has_wal ? wal.st_ino : 0,
+        .shm_inode = has_wal ? shm.st_ino : 0,
+        .wal_before = is_beside ? wal.st_ino : 0,
+        .shm_bytes = has_wal ? shm.st_size : 0,
+    };
     pthread_mutex_unlock(&source->lock);
     return true;
 }
@@ -108,13 +128,15 @@ bool files_are_strangers(struct source *source, struct status *why)
     struct stat file, wal;
     if (source_is_memory(source) || stat(source->config.path, &file) != 0)
         return false;
+    struct file_marks marks = marks_of(source);
     bool found = look_beside(source, "-wal", &wal);
-    pthread_mutex_lock(&source->lock);
-    bool moved = file.st_dev != source->file_device || file.st_ino != source->file_inode;
-    bool strange = moved && found && wal.st_size > 0 && wal.st_ino == source->wal_before;
-    if (!found)
-        source->wal_before = 0; /* its number may be another's next */
-    pthread_mutex_unlock(&source->lock);
+    bool strange =
+        is_another(&file, &marks) && found && wal.st_size > 0 && wal.st_ino == marks.wal_before;
+    if (!found) {
+        pthread_mutex_lock(&source->lock);
+        source->marks.wal_before = 0; /* its number may be another's next */
+        pthread_mutex_unlock(&source->lock);
+    }
     if (strange)
         status_set(why, STATUS_UNAVAILABLE,
                    "%s was replaced by another file, and beside it is the -wal of the one before; "
@@ -124,28 +146,38 @@ bool files_are_strangers(struct source *source, struct status *why)
 }
 
 /* Of the database and its -wal: what an acknowledged write is in. */
-static const char *find_loss(const struct source *source, const struct stat *file)
+static const char *find_loss(const struct source *source, const struct file_marks *marks,
+                             const struct stat *file)
 {
     struct stat wal;
-    if (file->st_dev != source->file_device || file->st_ino != source->file_inode)
+    if (is_another(file, marks))
         return " was replaced by another file";
-    if (source->wal_inode != 0 &&
-        (!look_beside(source, "-wal", &wal) || wal.st_ino != source->wal_inode))
+    if (marks->wal_inode != 0 &&
+        (!look_beside(source, "-wal", &wal) || wal.st_ino != marks->wal_inode))
         return "-wal was removed or replaced";
     return NULL;
 }
 
-static const char *find_change(struct source *source, const struct stat *file)
+static void note_shm(struct source *source, const struct stat *shm)
+{
+    pthread_mutex_lock(&source->lock);
+    if (source->marks.shm_inode == shm->st_ino && source->marks.shm_bytes < shm->st_size)
+        source->marks.shm_bytes = shm->st_size;
+    pthread_mutex_unlock(&source->lock);
+}
+
+static const char *find_change(struct source *source, const struct file_marks *marks,
+                               const struct stat *file)
 {
     struct stat shm;
-    const char *loss = find_loss(source, file);
-    if (loss || source->wal_inode == 0)
+    const char *loss = find_loss(source, marks, file);
+    if (loss || marks->wal_inode == 0)
         return loss;
-    if (!look_beside(source, "-shm", &shm) || shm.st_ino != source->shm_inode)
+    if (!look_beside(source, "-shm", &shm) || shm.st_ino != marks->shm_inode)
         return "-shm was removed or replaced";
-    if (shm.st_size < source->shm_bytes)
+    if (shm.st_size < marks->shm_bytes)
         return "-shm was truncated";
-    source->shm_bytes = shm.st_size;
+    note_shm(source, &shm);
     return NULL;
 }
 
@@ -158,9 +190,9 @@ static bool check(struct source *source, bool all, struct status *why)
         status_set(why, STATUS_UNAVAILABLE, "%s: %s", source->config.path, strerror(errno));
         return false;
     }
-    pthread_mutex_lock(&source->lock);
-    const char *change = all ? find_change(source, &file) : find_loss(source, &file);
-    pthread_mutex_unlock(&source->lock);
+    struct file_marks marks = marks_of(source);
+    const char *change =
+        all ? find_change(source, &marks, &file) : find_loss(source, &marks, &file);
     if (change)
         status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, change);
     return !change;
@@ -236,7 +268,7 @@ static const char *find_damage(const struct source *source, sqlite3 *db)
     struct stat wal;
     if (!read_index(db, &index))
         return "-shm is damaged";
-    return !look_beside(source, "-wal", &wal) || wal.st_ino != source->wal_inode ||
+    return !look_beside(source, "-wal", &wal) || wal.st_ino != source->marks.wal_inode ||
                    is_cut(&index, wal.st_size)
                ? "-wal was truncated"
                : NULL;
@@ -275,7 +307,7 @@ bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
     const char *damage = !begins_as_database(db) ? " is no database any more"
                          : was_cut(source, db)   ? " is shorter than it was"
                                                  : NULL;
-    if (!damage && source->wal_inode != 0) {
+    if (!damage && source->marks.wal_inode != 0) {
         for (int look = 0; look < LOOKS && (damage = find_damage(source, db)) != NULL; look++)
             continue;
     }
@@ -316,7 +348,7 @@ static void leave_cut_wal(struct source *source, sqlite3 *db, const struct wal_i
 {
     char path[PATH_BYTES];
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    snprintf(path, sizeof path, "%s-wal", source->config.path);
+    path_beside(source, "-wal", path);
     if (wal_bytes >= WAL_HEADER_BYTES + (int64_t)(index->backfilled * index->frame_bytes) ||
         truncate(path, 0) == 0)
         log_line(LOG_ERROR,
@@ -342,15 +374,15 @@ bool files_rescue(struct source *source, sqlite3 *db)
 {
     struct wal_index index;
     struct stat wal, shm;
-    if (source->wal_inode == 0)
+    if (source->marks.wal_inode == 0)
         return true;
-    bool is_torn = look_beside(source, "-shm", &shm) && shm.st_ino == source->shm_inode &&
-                   shm.st_size < source->shm_bytes;
+    bool is_torn = look_beside(source, "-shm", &shm) && shm.st_ino == source->marks.shm_inode &&
+                   shm.st_size < source->marks.shm_bytes;
     if (is_torn || !read_index(db, &index)) { /* it is made anew from the -wal */
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         return true;
     }
-    if (look_beside(source, "-wal", &wal) && wal.st_ino == source->wal_inode) {
+    if (look_beside(source, "-wal", &wal) && wal.st_ino == source->marks.wal_inode) {
         if (is_cut(&index, wal.st_size))
             leave_cut_wal(source, db, &index, wal.st_size);
         else

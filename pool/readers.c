@@ -34,17 +34,24 @@ static struct job *next_waiting(struct source *source)
     return NULL;
 }
 
-/* With the lock held: the caller has checked that there is a connection or room for one. NULL means
- * that the job's thread is to open it. */
-static struct connection *borrow(struct source *source, bool scan)
+/* With the lock held; NULL: there is none. */
+static struct connection *take_idle(struct source *source)
 {
     struct connection *connection = source->idle;
     if (connection) {
         source->idle = connection->next;
         source->counters.reused++;
-    } else {
-        source->readers_open++;
     }
+    return connection;
+}
+
+/* With the lock held: the caller has checked that there is a connection or room for one. NULL means
+ * that the job's thread is to open it. */
+static struct connection *borrow(struct source *source, bool scan)
+{
+    struct connection *connection = take_idle(source);
+    if (!connection)
+        source->readers_open++;
     source->readers_busy++;
     source->scans_busy += scan;
     source->counters.borrowed++;
@@ -272,12 +279,9 @@ static struct connection *connect_reader(struct source *source, uint64_t generat
 static struct connection *swap_for_idle(struct source *source)
 {
     pthread_mutex_lock(&source->lock);
-    struct connection *connection = source->idle;
-    if (connection) {
-        source->idle = connection->next;
+    struct connection *connection = take_idle(source);
+    if (connection)
         source->readers_open--;
-        source->counters.reused++;
-    }
     pthread_mutex_unlock(&source->lock);
     return connection;
 }

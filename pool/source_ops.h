@@ -9,6 +9,14 @@
 #include <pthread.h>
 #include <string.h>
 
+/* Which files were opened last, and those beside them: a number of 0 stands for none. */
+struct file_marks {
+    uint64_t device, inode;
+    uint64_t wal_inode, shm_inode; /* of what a writer in WAL mode works with */
+    uint64_t wal_before;           /* of whatever -wal was there */
+    int64_t shm_bytes;             /* the most that was seen */
+};
+
 /* How an operation on a connection ended. */
 enum outcome {
     OUTCOME_DONE,   /* the operation is over; for a job its status says how */
@@ -77,12 +85,9 @@ struct source {
 
     /* Set by the kind in connect(), read after it. */
     _Atomic int schema_version;
-    uint64_t file_device, file_inode; /* under the lock: health looks while others open */
-    uint64_t wal_inode, shm_inode;    /* likewise; of the files beside it, 0: there are none */
-    uint64_t wal_before;              /* likewise; of the -wal of the file that was opened last */
-    int64_t shm_bytes;                /* likewise; the most that was seen */
-    int64_t file_bytes;               /* the writer's */
-    bool opened_once;                 /* so a missing file is no longer created */
+    struct file_marks marks; /* under the lock: health looks while others open */
+    int64_t file_bytes;      /* the writer's */
+    bool opened_once;        /* so a missing file is no longer created */
     _Atomic bool shared;
     _Atomic int64_t journal_long_ms; /* when the writer found it too long; 0: it is not */
     _Atomic int64_t scans_ended_ms;  /* when the last one did */

@@ -207,6 +207,14 @@ static void watch_foreign_commits(struct sqlite_connection *connection)
     connection->seen_version = version;
 }
 
+/* The transaction is over, and none of it is kept. */
+static enum outcome leave_group(struct sqlite_connection *connection)
+{
+    if (!sqlite3_get_autocommit(connection->db))
+        run_plain(connection->rollback);
+    return OUTCOME_BROKEN;
+}
+
 static enum outcome set_group_error(struct sqlite_connection *connection, const char *what,
                                     int error, struct status *why)
 {
@@ -226,17 +234,7 @@ static enum outcome set_group_error(struct sqlite_connection *connection, const 
     else
         status_set(why, STATUS_UNAVAILABLE, "%s: %s failed: %s", config->path, what,
                    sqlite3_errmsg(connection->db));
-    if (!sqlite3_get_autocommit(connection->db))
-        run_plain(connection->rollback);
-    return OUTCOME_BROKEN;
-}
-
-/* The transaction is over, and none of it is kept. */
-static enum outcome leave_group(struct sqlite_connection *connection)
-{
-    if (!sqlite3_get_autocommit(connection->db))
-        run_plain(connection->rollback);
-    return OUTCOME_BROKEN;
+    return leave_group(connection);
 }
 
 /* What was read since a fault may have been zeros instead; if it was in a file of this source. */
