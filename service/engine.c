@@ -111,11 +111,18 @@ bool engine_end_reload(struct engine *engine, struct snapshot *old, unsigned wai
 
 /* ---- Answers under way ---- */
 
+/* Nearly all are small, and leave the counter that all threads share alone. */
+static void count_no_more(struct engine *engine, struct answer *answer)
+{
+    if (answer->held_bytes > 0)
+        engine->answer_bytes -= answer->held_bytes;
+    answer->held_bytes = 0;
+}
+
 bool engine_hold_answer(struct engine *engine, struct answer *answer)
 {
     size_t bytes = answer->payload.on_heap ? answer->payload.room_bytes : 0;
-    engine->answer_bytes -= answer->held_bytes; /* a page's is used several times */
-    answer->held_bytes = 0;
+    count_no_more(engine, answer); /* a page's is used several times */
     if (bytes <= SMALL_ANSWER_BYTES)
         return true;
     uint64_t others = atomic_fetch_add(&engine->answer_bytes, bytes);
@@ -129,8 +136,7 @@ bool engine_hold_answer(struct engine *engine, struct answer *answer)
 
 void engine_drop_answer(struct engine *engine, struct answer *answer)
 {
-    engine->answer_bytes -= answer->held_bytes;
-    answer->held_bytes = 0;
+    count_no_more(engine, answer);
     answer_fini(answer);
 }
 

@@ -89,26 +89,14 @@ static void give_frame(struct listener *listener, struct frame *frame)
 
 /* ---- Who is at the other end ---- */
 
-/* nng's form of an address as everybody's; AF_UNSPEC: it is none of the internet. */
-static struct sockaddr_storage plain_address(nng_pipe pipe, bool *is_network_out)
+/* AF_UNSPEC: it is none of the internet. */
+static struct sockaddr_storage peer_address(nng_pipe pipe, bool *is_network_out)
 {
     nng_sockaddr address;
-    struct sockaddr_storage plain = {.ss_family = AF_UNSPEC};
     if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
         address.s_family = NNG_AF_UNSPEC;
     *is_network_out = address.s_family != NNG_AF_IPC && address.s_family != NNG_AF_INPROC;
-    if (address.s_family == NNG_AF_INET) {
-        struct sockaddr_in *in = (struct sockaddr_in *)&plain;
-        in->sin_family = AF_INET;
-        in->sin_port = address.s_in.sa_port;
-        in->sin_addr.s_addr = address.s_in.sa_addr;
-    } else if (address.s_family == NNG_AF_INET6) {
-        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&plain;
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = address.s_in6.sa_port;
-        memcpy(&in6->sin6_addr, address.s_in6.sa_addr, sizeof in6->sin6_addr);
-    }
-    return plain;
+    return address_plain(&address);
 }
 
 static int pipe_of(const struct exchange *exchange)
@@ -119,7 +107,7 @@ static int pipe_of(const struct exchange *exchange)
 static bool name_address(nng_pipe pipe, char *text, size_t bytes)
 {
     bool is_network;
-    struct sockaddr_storage address = plain_address(pipe, &is_network);
+    struct sockaddr_storage address = peer_address(pipe, &is_network);
     const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
     char host[INET6_ADDRSTRLEN] = "";
@@ -176,7 +164,7 @@ static void note_unknown(const struct exchange *exchange)
     struct listener *listener = exchange->listener;
     nng_pipe pipe = nng_msg_get_pipe(exchange->request);
     bool is_network, reached;
-    struct sockaddr_storage address = plain_address(pipe, &is_network);
+    struct sockaddr_storage address = peer_address(pipe, &is_network);
     bool over = bad_tokens_note(listener->bad_tokens, bad_tokens_address(&address), clock_now_ms(),
                                 &reached);
     pipes_note_unknown(listener->pipes, pipe_of(exchange), over ? UNKNOWN_TOKENS_MAX : 1);
@@ -305,7 +293,7 @@ static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
     static struct log_limit limit = {.burst = 1};
     struct listener *listener = arg;
     bool is_network;
-    struct sockaddr_storage address = plain_address(pipe, &is_network);
+    struct sockaddr_storage address = peer_address(pipe, &is_network);
     int64_t now_ms = clock_now_ms();
     (void)event;
     if (bad_tokens_refuses(listener->bad_tokens, bad_tokens_address(&address), now_ms)) {

@@ -43,6 +43,23 @@ struct addresses {
 
 #define LOCK_END ".lock" /* behind the path of the socket */
 
+struct sockaddr_storage address_plain(const nng_sockaddr *address)
+{
+    struct sockaddr_storage plain = {.ss_family = AF_UNSPEC};
+    if (address->s_family == NNG_AF_INET) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&plain;
+        in->sin_family = AF_INET;
+        in->sin_port = address->s_in.sa_port;
+        in->sin_addr.s_addr = address->s_in.sa_addr;
+    } else if (address->s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&plain;
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = address->s_in6.sa_port;
+        memcpy(&in6->sin6_addr, address->s_in6.sa_addr, sizeof in6->sin6_addr);
+    }
+    return plain;
+}
+
 static bool is_ipc(const char *url)
 {
     return strncmp(url, "ipc://", 6) == 0;
@@ -276,27 +293,15 @@ size_t addresses_list_ports(const struct addresses *addresses, uint16_t *ports, 
 static void knock(nng_listener nng)
 {
     nng_sockaddr at;
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    socklen_t bytes = 0;
     if (nng_listener_get_addr(nng, NNG_OPT_LOCADDR, &at) != 0)
         return;
-    if (at.s_family == NNG_AF_INET) {
-        struct sockaddr_in *in = (struct sockaddr_in *)&address;
-        *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = at.s_in.sa_port};
-        in->sin_addr.s_addr = at.s_in.sa_addr; /* 0.0.0.0 is this machine, too */
-        bytes = sizeof *in;
-    } else if (at.s_family == NNG_AF_INET6) {
-        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
-        *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = at.s_in6.sa_port};
-        memcpy(&in6->sin6_addr, at.s_in6.sa_addr, sizeof in6->sin6_addr);
-        bytes = sizeof *in6;
-    }
+    struct sockaddr_storage address = address_plain(&at); /* 0.0.0.0 is this machine, too */
     int file = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval patience = {.tv_sec = KNOCK_S_MAX};
     if (file < 0)
         return;
     setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (connect(file, (struct sockaddr *)&address, bytes) != 0)
+    if (connect(file, (struct sockaddr *)&address, sizeof address) != 0)
         log_line(LOG_DEBUG, "no connection to an address of our own: %s", strerror(errno));
     close(file);
 }

@@ -5,8 +5,12 @@
 #include "listener_tls.h"
 
 #include <nng/nng.h>
+#include <sys/socket.h>
 
 struct addresses;
+
+/* nng's form of an address as everybody's; AF_UNSPEC: it is none of the internet. */
+struct sockaddr_storage address_plain(const nng_sockaddr *address);
 
 /* Listen on all URLs; says in the log which are listening. On failure *addresses_out is what
  * listens so far, to be freed all the same, and error has a text that names the URL. Returns 0 or
