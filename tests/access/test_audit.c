@@ -2,6 +2,8 @@
 #include "sandbox.h"
 #include "service/audit.h"
 
+#include "pool/clock.h"
+
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -55,6 +57,16 @@ static size_t count_lines(const char *path, size_t *dropped_out)
     }
     fclose(file);
     return count;
+}
+
+/* In a sandbox of its own; path becomes that of its file. */
+static struct audit *open_audit(struct sandbox *sandbox, char path[SANDBOX_PATH_BYTES])
+{
+    sandbox_open(sandbox);
+    sandbox_path(sandbox, "audit.log", path);
+    struct audit *audit = audit_new();
+    assert_int_equal(audit_use(audit, open_file(path), path), 0);
+    return audit;
 }
 
 static void lines_say_who_what_where(void **state)
@@ -112,10 +124,7 @@ static void a_file_that_was_deleted_is_begun_anew(void **state)
     struct sandbox sandbox;
     char path[SANDBOX_PATH_BYTES];
     size_t dropped;
-    sandbox_open(&sandbox);
-    sandbox_path(&sandbox, "audit.log", path);
-    struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(path), path), 0);
+    struct audit *audit = open_audit(&sandbox, path);
     struct audit_event refused = event("a", 1);
     audit_add(audit, &refused);
     for (int i = 0; i < LOOKS && count_lines(path, &dropped) == 0; i++)
@@ -135,10 +144,7 @@ static void too_many_are_dropped_and_counted(void **state)
     struct sandbox sandbox;
     char path[SANDBOX_PATH_BYTES];
     size_t dropped;
-    sandbox_open(&sandbox);
-    sandbox_path(&sandbox, "audit.log", path);
-    struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(path), path), 0);
+    struct audit *audit = open_audit(&sandbox, path);
     struct audit_event refused = event("flood", 1);
     for (int i = 0; i < MANY; i++)
         audit_add(audit, &refused);
@@ -168,29 +174,20 @@ int __wrap_fdatasync(int file)
     return __real_fdatasync(file);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* However fast lines come, they are on the disk within a second. */
 static void lines_without_pause_are_synced_too(void **state)
 {
     (void)state;
     struct sandbox sandbox;
     char path[SANDBOX_PATH_BYTES];
-    sandbox_open(&sandbox);
-    struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(sandbox_path(&sandbox, "audit.log", path)), NULL),
-                     0);
+    struct audit *audit = open_audit(&sandbox, path);
     struct audit_event refused = event("flood", 1);
     slow = true;
     for (int i = 0; i < 1024; i++)
         audit_add(audit, &refused);
     unsigned before = syncs;
-    for (int64_t until_ms = now_ms() + 20000; syncs < before + 2 && now_ms() < until_ms;)
+    for (int64_t until_ms = clock_now_ms() + 20000;
+         syncs < before + 2 && clock_now_ms() < until_ms;)
         audit_add(audit, &refused);
     slow = false;
     assert_true(syncs >= before + 2);
@@ -232,12 +229,9 @@ static void lines_wait_for_a_file_that_cannot_be_written(void **state)
     char path[SANDBOX_PATH_BYTES], other[SANDBOX_PATH_BYTES];
     struct audit_event refused = event("bot-a", 1);
     size_t bytes, dropped;
-    sandbox_open(&sandbox);
-    sandbox_path(&sandbox, "audit.log", path);
-    sandbox_path(&sandbox, "other.log", other);
     log_capture_clear();
-    struct audit *audit = audit_new();
-    assert_int_equal(audit_use(audit, open_file(path), path), 0);
+    struct audit *audit = open_audit(&sandbox, path);
+    sandbox_path(&sandbox, "other.log", other);
     file_size_limit(CUT_BYTES);
     for (int i = 0; i < WAITING; i++)
         audit_add(audit, &refused);
