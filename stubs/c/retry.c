@@ -2,7 +2,7 @@
 
 #include <sys/random.h>
 
-enum { DELAY_MS_MIN = 20, DELAY_MS_MAX = 1000, LOST_MAX = 10 };
+enum { DELAY_MS_MIN = 20, DELAY_MS_MAX = 1000, LEFT_MS_MIN = 100, LOST_MAX = 10 };
 
 /* Between three quarters and five quarters of it: callers that failed together do not come back
  * together. */
@@ -36,7 +36,7 @@ uint32_t retry_delay_ms(struct retry_state *state, const struct retry_now *now)
         int64_t source_left_ms = state->source_failed_ms + now->source_retry_ms - now->now_ms;
         left_ms = source_left_ms < left_ms ? source_left_ms : left_ms;
     }
-    if (left_ms < DELAY_MS_MIN)
+    if (left_ms < LEFT_MS_MIN)
         return 0;
     uint32_t delay_ms = backoff_ms(state->count++);
     /* The last try shall have time for its answer. */

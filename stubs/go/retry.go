@@ -8,6 +8,7 @@ import (
 const (
 	delayMin    = 20 * time.Millisecond
 	delayMax    = time.Second
+	leftMin     = 100 * time.Millisecond
 	lostMax     = 10
 	sourceRetry = 2 * time.Second
 )
@@ -44,7 +45,7 @@ func (r *retry) delay(reason retryReason, now, deadline time.Time) (time.Duratio
 		}
 		left = min(left, r.sourceFailed.Add(sourceRetry).Sub(now))
 	}
-	if left < delayMin {
+	if left < leftMin {
 		return 0, false
 	}
 	delay := min(delayMin<<min(r.count, 16), delayMax)

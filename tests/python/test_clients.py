@@ -703,7 +703,7 @@ class Retries(unittest.TestCase):
         for _ in range(10):
             retry.delay(Reason.SERVER, 0, 100)
         self.assertEqual(retry.delay(Reason.SERVER, 1, 1.5), 0.25)
-        self.assertIsNone(retry.delay(Reason.SERVER, 1, 1.019))
+        self.assertIsNone(retry.delay(Reason.SERVER, 1, 1.099))
 
     def test_lost(self):
         retry = Retry()
@@ -714,8 +714,8 @@ class Retries(unittest.TestCase):
     def test_source(self):
         retry = Retry()
         self.assertIsNotNone(retry.delay(Reason.SOURCE, 10, 100))
-        self.assertIsNotNone(retry.delay(Reason.SOURCE, 11.9, 100))
-        self.assertIsNone(retry.delay(Reason.SOURCE, 11.99, 100))
+        self.assertIsNotNone(retry.delay(Reason.SOURCE, 11.8, 100))
+        self.assertIsNone(retry.delay(Reason.SOURCE, 11.95, 100))
         self.assertIsNotNone(retry.delay(Reason.SERVER, 12, 100))
 
 

@@ -128,7 +128,7 @@ static void calls_with_callbacks_are_sent_again_too(void **state)
 
 static void a_source_that_stays_down_is_told_soon(void **state)
 {
-    struct chatstore_client_options options = {.source_retry_ms = 200};
+    struct chatstore_client_options options = {.source_retry_ms = 300};
 
     (void)state;
     plan_failures(1000, CHATSTORE_UNAVAILABLE, true);
@@ -295,7 +295,7 @@ static void the_last_try_has_time_for_its_answer(void **state)
 
     (void)state;
     assert_int_equal(retry_delay_ms(&retry, &now), 50);
-    now.now_ms = 99981;
+    now.now_ms = 99901;
     assert_int_equal(retry_delay_ms(&retry, &now), 0);
     now.now_ms = 100001;
     assert_int_equal(retry_delay_ms(&retry, &now), 0);

@@ -1,5 +1,6 @@
 const DELAY_MS_MIN = 20;
 const DELAY_MS_MAX = 1000;
+const LEFT_MS_MIN = 100;
 const LOST_MAX = 10;
 const SOURCE_RETRY_MS = 2000;
 
@@ -29,7 +30,7 @@ export class Retry {
       this.#sourceFailedMs ??= nowMs;
       leftMs = Math.min(leftMs, this.#sourceFailedMs + SOURCE_RETRY_MS - nowMs);
     }
-    if (leftMs < DELAY_MS_MIN) {
+    if (leftMs < LEFT_MS_MIN) {
       return undefined;
     }
     const delayMs = Math.min(DELAY_MS_MIN * 2 ** Math.min(this.count, 16), DELAY_MS_MAX);

@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 DELAY_S_MIN = 0.02
 DELAY_S_MAX = 1.0
+LEFT_S_MIN = 0.1
 LOST_MAX = 10
 SOURCE_RETRY_S = 2.0
 
@@ -45,7 +46,7 @@ class Retry:
             if self._source_failed is None:
                 self._source_failed = now
             left = min(left, self._source_failed + SOURCE_RETRY_S - now)
-        if left < DELAY_S_MIN:
+        if left < LEFT_S_MIN:
             return None
         delay = min(DELAY_S_MIN * 2.0 ** min(self.count, 16), DELAY_S_MAX)
         self.count += 1
