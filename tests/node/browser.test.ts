@@ -6,7 +6,7 @@ import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { test, type TestContext } from "node:test";
-import { environment, makeFolder, startCluster, type Server } from "./support.js";
+import { atEnd, environment, makeFolder, startCluster, type Server } from "./support.js";
 
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -50,7 +50,7 @@ async function servePage(t: TestContext, server: Server): Promise<Page> {
     response.writeHead(answer === undefined ? 404 : 200, { "content-type": type });
     response.end(answer);
   });
-  t.after(() => {
+  atEnd(t, () => {
     listener.closeAllConnections();
     listener.close();
   });
@@ -66,12 +66,13 @@ test("a page calls over a WebSocket", { timeout: 120_000 }, async (t) => {
   const profile = makeFolder(t);
   const browser = spawn(environment("CHROMIUM"), [...FLAGS, `--user-data-dir=${profile}`, page.url], {
     stdio: ["ignore", "ignore", "pipe"],
+    detached: true,
   });
   let said = "";
   browser.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
-  t.after(async () => {
-    if (browser.exitCode === null) {
-      browser.kill("SIGKILL");
+  atEnd(t, async () => {
+    if (browser.exitCode === null && browser.pid !== undefined) {
+      process.kill(-browser.pid, "SIGKILL"); // with its children
       await once(browser, "exit");
     }
   });

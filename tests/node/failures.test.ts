@@ -7,7 +7,7 @@ import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/p
 import { WebSocketServer } from "ws";
 import { Client, GetSettingResponseSchema, Outcome, Status } from "chatstore";
 import { ReplySchema, RequestSchema, type Request } from "../dist/gen/chatstore/v1/envelope_pb.js";
-import { SCHEMES, Server, failure, freePort, makeFolder, open, spamCount } from "./support.js";
+import { SCHEMES, Server, atEnd, failure, freePort, makeFolder, open, spamCount } from "./support.js";
 
 const HELLO = Buffer.from("0053500000310000", "hex");
 
@@ -53,7 +53,7 @@ async function fakeServer(t: TestContext, behaviour: FakeServer): Promise<string
       }
     });
   });
-  t.after(() => {
+  atEnd(t, () => {
     server.close();
     sockets.forEach((socket) => socket.destroy());
   });
@@ -316,7 +316,7 @@ test("a reply that is too long", async (t) => {
 
 test("a WebSocket server that sends garbage", async (t) => {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  t.after(() => {
+  atEnd(t, () => {
     server.clients.forEach((socket) => socket.terminate());
     server.close();
   });

@@ -24,10 +24,36 @@ export function readVectors<T>(name: string): T[] {
   return JSON.parse(readFileSync(file, "utf8")) as T[];
 }
 
-/** A folder that goes with the test. */
+const ends = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** Runs this at the end of the test: the last first, unlike t.after(), and all, whatever fails. */
+export function atEnd(t: TestContext, end: () => unknown): void {
+  const known = ends.get(t);
+  if (known) {
+    known.unshift(end);
+    return;
+  }
+  const all = [end];
+  ends.set(t, all);
+  t.after(async () => {
+    const failures: unknown[] = [];
+    for (const each of all) {
+      try {
+        await each();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) {
+      throw failures[0];
+    }
+  });
+}
+
+/** A folder that goes with the test. What a killed browser's children still write does not keep it. */
 export function makeFolder(t: TestContext): string {
   const folder = mkdtempSync(path.join(tmpdir(), "chatstore-node-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   return folder;
 }
 
@@ -65,7 +91,7 @@ export class Server {
     t: TestContext, folder: string, urls: string[], ...options: string[]
   ): Promise<Server> {
     const server = new Server(folder, urls, options);
-    t.after(() => server.stop());
+    atEnd(t, () => server.stop());
     await server.start();
     return server;
   }
@@ -152,7 +178,7 @@ export async function startCluster(t: TestContext): Promise<Server> {
 /** A client that is closed when the test ends. */
 export function open(t: TestContext, ...options: ConstructorParameters<typeof Client>): Client {
   const client = new Client(...options);
-  t.after(() => client.close());
+  atEnd(t, () => client.close());
   return client;
 }
 
