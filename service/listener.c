@@ -463,7 +463,7 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
         nng_aio_stop(listener->look_aio);
     if (addresses_abandon(listener->addresses))
         return;
-    /* Last: nng 1.10 aborts when a thread is still in a call on a context of a socket that is
+    /* Last: nng aborts when a thread is still in a call on a context of a socket that is
      * closed. */
     nng_close(listener->socket);
     for (size_t i = 0; i < listener->exchange_count; i++)

@@ -170,6 +170,19 @@ static int start_nng(const struct addresses *addresses, const char *url, nng_lis
     return failure;
 }
 
+/* What the build tells as well (packaging/cmake/ChatstoreNng.cmake); a system's library may be
+ * another. */
+static void warn_of_old_nng(const char *url)
+{
+    unsigned major = 0, minor = 0;
+    if (sscanf(nng_version(), "%u.%u", &major, &minor) == 2 && major == 1 && minor < 12)
+        log_line(
+            LOG_WARN,
+            "%s: nng %s may end this process when a WebSocket connection ends; use nng 1.12 or "
+            "later, or let only clients that you trust connect",
+            url, nng_version());
+}
+
 static int listen_on(struct addresses *addresses, const char *url, char *error, size_t error_bytes)
 {
     nng_listener nng;
@@ -184,6 +197,8 @@ static int listen_on(struct addresses *addresses, const char *url, char *error, 
     if (port != 0)
         addresses->ports[addresses->port_count++] = port;
     log_line(LOG_INFO, "listening on %s", text);
+    if (config_listen_is_websocket(url))
+        warn_of_old_nng(text);
     if (!config_listen_is_tls(url))
         return 0;
     char *copy = strdup(text);

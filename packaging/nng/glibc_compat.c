@@ -1,4 +1,4 @@
-/* What Debian 13's libnng.a needs from outside and Debian 12's C library does not give, under the
+/* What a newer Debian's libnng.a needs from outside and Debian 12's C library does not give, under the
  * names of packaging/nng/renames.txt. Any thread. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -35,7 +35,7 @@ static void make_listen_url(enum door_kind kind, const struct sandbox *sandbox, 
         snprintf(url, SANDBOX_PATH_BYTES, "tcp://127.0.0.1:0");
         break;
     case DOOR_WS:
-        /* nng 1.10 does not say which port it chose for a ws:// URL. */
+        /* nng does not say which port it chose for a ws:// URL. */
         snprintf(url, SANDBOX_PATH_BYTES, "ws://127.0.0.1:%u/chatstore",
                  20000 + (unsigned)getpid() % 10000);
         break;

@@ -19,11 +19,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from served import (PING, WAIT_S_MAX, Peer, Server, Witness, field, files_of, frame_of, run, settle,  # noqa: E402
+from served import (PING, WAIT_S_MAX, Peer, Server, WebSocketPeer, Witness, field, files_of, frame_of, run, settle,  # noqa: E402
                     usage_of, varint)
 from writes import OK, status_of, write_frame  # noqa: E402
 
@@ -147,6 +148,51 @@ class Peers(unittest.TestCase):
             second = run(CHATSTORED, "--db", os.path.join(self.folder, "other.db"), "--listen", f"ipc://{self.ipc}")
             self.assertEqual(second.returncode, 69, second)
         self.finish(server, witness, f"{2 * count} connections that came and went (ipc, tcp)")
+
+    def test_web_sockets_that_come_and_go(self):
+        """Three clients at a time: nng 1.10 freed what its threads still used when a connection ended, and
+        the server died after 28 to 86,000 of them."""
+        self.use_tls()
+        self.listen += ["ws://127.0.0.1:0/c", "wss://127.0.0.1:0/c"]
+        server = self.serve()
+        witness = Witness(self.ipc)
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, "tls", "ca.pem"))
+        failures = []
+
+        def come_and_go(scheme, count):
+            address, tls = ("127.0.0.1", server.port(scheme)), context if scheme == "wss" else None
+            try:
+                for number in range(count):
+                    kind = number % 12  # most as browsers do: call, read the answer, say goodbye
+                    peer = WebSocketPeer(address, "/c", tls)
+                    if kind == 1:
+                        peer.send(PING)
+                    elif kind == 2:
+                        peer.socket.sendall(peer.frame(peer.PING, b"x") + peer.message(PING)[:7])
+                    elif kind == 3:
+                        peer.socket.sendall(peer.frame(peer.TEXT, b"x"))
+                    elif kind == 4:
+                        peer.send(LIST)
+                        peer.say_goodbye()
+                    elif kind > 4:
+                        peer.call(PING)
+                        peer.say_goodbye()
+                    if kind in (1, 5):
+                        peer.reset()
+                    else:
+                        peer.close()
+            except Exception as error:  # whatever it is, the main thread tells it
+                failures.append(f"{scheme}: {error!r}")
+
+        counts = {"ws": scaled(3000), "wss": scaled(300)}
+        for scheme, count in counts.items():
+            clients = [threading.Thread(target=come_and_go, args=(scheme, count)) for _ in range(3)]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+            self.assertEqual((server.process.poll(), failures), (None, []), f"{scheme}: {server.log()}")
+        self.finish(server, witness, f"{3 * counts['ws']} WebSockets that came and went, {3 * counts['wss']} more with TLS")
 
     def test_connections_while_the_server_stands_still(self):
         server = self.serve()

@@ -186,6 +186,55 @@ class Peer:
         self.socket.close()
 
 
+class WebSocketPeer(Peer):
+    """The same over a WebSocket (RFC 6455). Its frames go out masked with zeros, so as they are."""
+
+    TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
+
+    def __init__(self, address, path, tls=None, timeout_s=WAIT_S_MAX):
+        super().__init__(address, greet=False, timeout_s=timeout_s)
+        self.host, self.path = f"{address[0]}:{address[1]}", path
+        try:
+            if tls:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
+            self.greet()
+        except OSError:
+            self.socket.close()
+            raise
+
+    def greet(self):
+        self.socket.sendall(f"GET {self.path} HTTP/1.1\r\nHost: {self.host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                            "Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n".encode())
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):  # nothing follows it: the server only answers
+            part = self.socket.recv(4096)
+            if not part:
+                raise ConnectionError("closed")
+            answer += part
+        if b" 101 " not in answer.splitlines()[0]:
+            raise ConnectionError(answer.decode())
+
+    def frame(self, opcode, body, is_last=True):
+        length = (bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + struct.pack(">H", len(body))
+                  if len(body) < 1 << 16 else b"\xff" + struct.pack(">Q", len(body)))
+        return bytes([opcode | (0x80 if is_last else 0)]) + length + bytes(4) + body
+
+    def message(self, frame):
+        self.number += 1
+        return self.frame(self.BINARY, struct.pack(">I", 1 << 31 | self.number) + frame)
+
+    def receive(self):
+        length = self.receive_bytes(2)[1]
+        if length > 125:
+            length = int.from_bytes(self.receive_bytes(2 if length == 126 else 8), "big")
+        return self.receive_bytes(length)[4:]
+
+    def say_goodbye(self):
+        """The frame that closes, as a browser sends it."""
+        self.socket.sendall(self.frame(self.CLOSE, struct.pack(">H", 1000)))
+
+
 class Witness:
     """A client that calls without a pause, from its own connection, and keeps it: the others who must be
     served throughout. check() ends it."""
