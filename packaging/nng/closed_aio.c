@@ -1,9 +1,9 @@
 /* What two objects of nng call instead of functions of nng's (packaging/nng/bundle sees to it). Any
  * thread.
  *
- * nng 1.10 to 1.12: an operation that is begun with an aio that has been closed never ends; only its result
- * says NNG_ECANCELED. Both callers hold the lock that stands before the closing of what they use,
- * so here that result is of no operation that was begun and has ended since. */
+ * nng 1.10 to 1.12: an operation that is begun with an aio that has been closed never ends; only
+ * its result says NNG_ECANCELED. Both callers hold the lock that stands before the closing of what
+ * they use, so here that result is of no operation that was begun and has ended since. */
 #include <nng/nng.h>
 
 void nni_pipe_send(void *pipe, nng_aio *aio); /* nng's own */

@@ -1,5 +1,5 @@
-/* What a newer Debian's libnng.a needs from outside and Debian 12's C library does not give, under the
- * names of packaging/nng/renames.txt. Any thread. */
+/* What a newer Debian's libnng.a needs from outside and Debian 12's C library does not give, under
+ * the names of packaging/nng/renames.txt. Any thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -20,6 +20,7 @@ enum {
     PEM_BYTES = 8192,
     PATH_BYTES = 1024,
     SERIAL_BYTES = 16,
+    COMMON_NAME_BYTES_MAX = 64,
     CA_DAYS = 3650,
     CLOCK_SKEW_S = 3600, /* valid from a little ago: clocks differ */
 };
@@ -105,6 +106,21 @@ static int set_serial(struct maker *maker, mbedtls_x509write_cert *cert)
 
     serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* positive, of full length */
     return error != 0 ? error : mbedtls_x509write_crt_set_serial_raw(cert, serial, sizeof serial);
+}
+
+static bool is_address(const char *host)
+{
+    unsigned char address[16];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+/* Or "*.bots.example", for all in a domain. */
+static bool is_dns_name(const char *host)
+{
+    size_t length = strlen(host);
+    return length > 0 && length <= 253 &&
+           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.*") ==
+               length;
 }
 
 /* DNS names and IP addresses, as the hosts are written. */
@@ -241,9 +257,8 @@ static bool make_all(struct maker *maker)
                 maker->options->dir, strerror(errno));
         return false;
     }
-    /* The name is of at most 64 bytes, and a comma would begin another part of it. */
-    bool fits = strlen(host) <= 64 && strpbrk(host, ",=+\\\"<>;#") == NULL;
-    snprintf(subject, sizeof subject, "CN=%s", fits ? host : "chatstore server");
+    snprintf(subject, sizeof subject, "CN=%s",
+             strlen(host) <= COMMON_NAME_BYTES_MAX ? host : "chatstore server");
     return make_pair(maker, KIND_CA, "ca", "CN=chatstore CA") && load_ca(maker) &&
            make_pair(maker, KIND_SERVER, "server", subject) &&
            make_pair(maker, KIND_CLIENT, "client", "CN=chatstore client");
@@ -275,6 +290,15 @@ int cli_run_cert(const struct cli_options *options, char **words, int count)
         options->host_count == 0) {
         fprintf(stderr, "chatstore: it is: chatstore cert new --dir DIR --host NAME... [--days N]; "
                         "the hosts are the names and addresses by which bots reach the server\n");
+        return CLI_EXIT_USAGE;
+    }
+    for (size_t i = 0; i < options->host_count; i++) {
+        if (is_address(options->hosts[i]) || is_dns_name(options->hosts[i]))
+            continue;
+        fprintf(stderr,
+                "chatstore: cert new: --host \"%s\" is neither a DNS name nor an address; a "
+                "scheme or port does not belong to it\n",
+                options->hosts[i]);
         return CLI_EXIT_USAGE;
     }
     struct maker maker = {.options = options};

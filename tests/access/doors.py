@@ -178,6 +178,13 @@ class Doors(unittest.TestCase):
         self.expect_no_way_in(*refused)
         server.close()
 
+    def test_a_certificate_is_for_names_and_addresses_only(self):
+        for host in "", "two words", "tcp://bots.example", "bots.example:7447", "a,CN=b", "ünï":
+            folder = self.path("nowhere")
+            result = run(CHATSTORE, "cert", "new", "--dir", folder, "--host", "127.0.0.1", "--host", host)
+            self.assertEqual((result.returncode, os.path.exists(folder)), (64, False), result)
+            self.assertIn(f'"{host}"', result.stderr)
+
     def test_expired_certificate_is_refused(self):
         expired = self.make_expired()
         if not expired:
