@@ -76,7 +76,7 @@ function(chatstore_nng_from_fetched)
     endforeach()
 
     set(source "${PROJECT_SOURCE_DIR}/packaging/nng")
-    add_library(chatstore_nng_additions OBJECT "${source}/glibc_compat.c" "${source}/closed_aio.c")
+    add_library(chatstore_nng_additions OBJECT "${source}/glibc_compat.c" "${source}/mends.c")
     target_include_directories(chatstore_nng_additions SYSTEM PRIVATE "${root}/include")
     target_link_libraries(chatstore_nng_additions PRIVATE chatstore_flags)
     set(output "${PROJECT_BINARY_DIR}/libchatstore_nng.a")

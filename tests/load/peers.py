@@ -5,7 +5,8 @@ where they were, and another client was served throughout.
 
     peers.py CHATSTORED CHATSTORE CHATSTORE_BENCH [TEST...]
 
-CHATSTORE_LOAD_SCALE (environment, 1) multiplies how many bad peers there are. Prints a line of figures
+CHATSTORE_LOAD_SCALE (environment, 1) multiplies how many bad peers there are; with
+CHATSTORE_LOAD_IGNORE_MEMORY set nothing is said of memory, which AddressSanitizer keeps. Prints a line of figures
 for each test. Nothing here depends on how fast the machine is."""
 
 import contextlib
@@ -29,6 +30,7 @@ from served import (PING, WAIT_S_MAX, Peer, Server, WebSocketPeer, Witness, fiel
 from writes import OK, status_of, write_frame  # noqa: E402
 
 CHATSTORED, CHATSTORE, BENCH = sys.argv[1:4] if len(sys.argv) > 3 else ("chatstored", "chatstore", "chatstore-bench")
+IGNORES_MEMORY = "CHATSTORE_LOAD_IGNORE_MEMORY" in os.environ
 SCALE = float(os.environ.get("CHATSTORE_LOAD_SCALE", "1"))
 FRAME_BYTES_MAX = 4 << 20
 MEMORY_KIB_MAX = 64 << 10  # that bad peers may cost (F6)
@@ -288,7 +290,8 @@ class Peers(unittest.TestCase):
                 except OSError:
                     peer.rest = b""
             time.sleep(0.1)
-        self.assertLessEqual(open_now.rss_kib, self.before.rss_kib + MEMORY_KIB_MAX)
+        if not IGNORES_MEMORY:
+            self.assertLessEqual(open_now.rss_kib, self.before.rss_kib + MEMORY_KIB_MAX)
         self.finish(server, witness, f"{count} connections that were silent, trickled or stood still in a frame "
                                      f"({open_now.files} descriptors meanwhile)")
         for peer in peers:
@@ -296,6 +299,7 @@ class Peers(unittest.TestCase):
 
     # ---- More answers than memory ----
 
+    @unittest.skipIf(IGNORES_MEMORY, "only memory is looked at")
     def test_a_frame_of_large_answers(self):
         """Of 300 answers of 6 MB that are asked for in one frame two fit; the others are not kept meanwhile."""
         server = self.serve_cold()
