@@ -178,6 +178,16 @@ static void note_unknown(const struct exchange *exchange)
                 peer);
 }
 
+/* The request is not answered: its connection ends. */
+static void exchange_refuse(struct exchange *exchange)
+{
+    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
+    nng_pipe_close(nng_msg_get_pipe(exchange->request));
+    nng_msg_free(exchange->request);
+    exchange->request = NULL;
+    exchange_receive(exchange);
+}
+
 /* The one place where replies leave. */
 static void exchange_done(struct frame *frame, void *arg)
 {
@@ -191,17 +201,13 @@ static void exchange_done(struct frame *frame, void *arg)
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
         frame_reply_drop(frame);
-        nng_pipe_close(nng_msg_get_pipe(exchange->request));
-        if (nng_msg_alloc(&reply, 0) !=
-            0) { /* to be sent nowhere, so that the context is free again */
-            give_frame(listener, frame);
-            listener_leave(listener);
-            listener_leave(listener);
-            return;
-        }
-    } else {
-        frame_reply_pack(frame, nng_msg_body(reply));
+        exchange->frame = NULL;
+        give_frame(listener, frame);
+        exchange_refuse(exchange);
+        listener_leave(listener);
+        return;
     }
+    frame_reply_pack(frame, nng_msg_body(reply));
     exchange->state = SENDING;
     exchange->reply_bytes = nng_msg_len(reply);
     engine_count_reply(listener->engine, (int64_t)exchange->reply_bytes);
@@ -209,16 +215,6 @@ static void exchange_done(struct frame *frame, void *arg)
     nng_aio_set_timeout(exchange->aio, listener->reply_send_ms);
     nng_ctx_send(exchange->context, exchange->aio);
     listener_leave(listener);
-}
-
-/* The request is not answered: its connection ends. */
-static void exchange_refuse(struct exchange *exchange)
-{
-    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
-    nng_pipe_close(nng_msg_get_pipe(exchange->request));
-    nng_msg_free(exchange->request);
-    exchange->request = NULL;
-    exchange_receive(exchange);
 }
 
 static void exchange_received(struct exchange *exchange)
