@@ -128,6 +128,11 @@ bool files_are_strangers(struct source *source, struct status *why)
     struct stat file, wal;
     if (source_is_memory(source) || stat(source->config.path, &file) != 0)
         return false;
+    if (!S_ISREG(file.st_mode) && !S_ISDIR(file.st_mode)) { /* opening a pipe may take for ever */
+        status_set(why, STATUS_UNAVAILABLE, "%s is a pipe or a device, no file",
+                   source->config.path);
+        return true;
+    }
     struct file_marks marks = marks_of(source);
     bool found = look_beside(source, "-wal", &wal);
     bool strange =

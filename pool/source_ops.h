@@ -120,6 +120,7 @@ struct source {
     bool group_written;          /* the group's statements have run; only its commit is missing */
     unsigned guarded_groups;     /* so many of the next ones are guarded at once */
     bool writing;                /* write_task is posted or runs */
+    bool locked_out;             /* its group waits for a lock of another process */
     int64_t group_busy_since_ms; /* since when the group waits for a lock of another process; 0 = it
                                     does not */
 

@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 enum {
-    PREPARE_BUSY_MS =
-        1000, /* how long opening waits for another process's lock before it counts as failed */
+    /* How long opening waits for another process's lock before it counts as failed, and is tried
+     * again later: it keeps a thread of all sources' writers. */
+    PREPARE_BUSY_MS = 100,
     VALUE_BYTES_MAX = 16 << 20,
     SQL_BYTES_MAX = 64 << 10,
     WAL_BYTES_KEPT = 64 << 20,

@@ -20,6 +20,7 @@ struct workers {
     unsigned heap_count, heap_room;
     unsigned thread_count;
     unsigned idle_count;
+    bool timed_last; /* the last task was of the heap: where both have one, they take turns */
     bool stopping;
     int nice;
     char name[16];
@@ -78,11 +79,12 @@ static struct task *fifo_pop(struct workers *workers)
 static struct task *next_task(struct workers *workers)
 {
     for (;;) {
-        if (workers->heap_count > 0 &&
-            (workers->stopping || workers->heap[0]->due_ms <= clock_now_ms()))
-            return heap_pop(workers);
-        if (workers->first)
-            return fifo_pop(workers);
+        bool is_due = workers->heap_count > 0 &&
+                      (workers->stopping || workers->heap[0]->due_ms <= clock_now_ms());
+        if (is_due || workers->first) {
+            workers->timed_last = is_due && !(workers->first && workers->timed_last);
+            return workers->timed_last ? heap_pop(workers) : fifo_pop(workers);
+        }
         if (workers->stopping)
             return NULL;
         workers->idle_count++;

@@ -6,7 +6,10 @@
 #include "source_ops.h"
 
 enum {
-    GROUP_MAX = 256,    /* writes in one transaction */
+    GROUP_MAX = 256, /* writes in one transaction */
+    /* Behind a group that waits for another process's lock. With more, the calls of one file would
+     * take all the places that the server has. */
+    LOCKED_OUT_MAX = 256,
     GUARDED_GROUPS = 8, /* after one that had to be undone: where a write failed, more will */
 };
 
@@ -35,6 +38,12 @@ void writer_submit(struct source *source, struct job *job)
     } else if (source->refuses_writes[0]) {
         status_set(&job->status, STATUS_FAILED_PRECONDITION, "source %s refuses %s: %s",
                    source->config.name, job->call->name, source->refuses_writes);
+    } else if (source->locked_out && source->writes.count >= LOCKED_OUT_MAX) {
+        source->counters.refusals++;
+        status_set(&job->status, STATUS_UNAVAILABLE,
+                   "source %s: another process holds a lock, for which %u writes wait already; "
+                   "nothing was written",
+                   source->config.name, source->writes.count);
     } else if (source->writes.count >= source->config.write_queue_max) {
         source->counters.refusals++;
         status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
@@ -90,6 +99,16 @@ static void group_locked(struct source *source)
     group_refuse(source, &why);
 }
 
+static void group_late(struct source *source)
+{
+    struct status why;
+    status_set(&why, STATUS_DEADLINE_EXCEEDED,
+               "source %s: the writes waited for a lock of another process until their deadlines; "
+               "nothing was written",
+               source->config.name);
+    group_refuse(source, &why);
+}
+
 static const char commit_failed[] =
     "whether the write was carried out is not known; repeat it with the same request_id";
 
@@ -117,22 +136,55 @@ static bool is_wanted(const struct source *source, struct job *job, int64_t now_
     return false;
 }
 
-/* Fill the group from those that wait, up to its bound; answer those that are wanted no more. */
-static void group_take(struct source *source)
+/* Answer those that are wanted no more. Without the lock held. */
+static void keep_wanted(struct source *source, struct job_queue *queue)
 {
     struct job_queue kept, refused;
     job_queue_init(&kept);
     job_queue_init(&refused);
     int64_t now_ms = clock_now_ms();
+    for (struct job *job; (job = job_queue_pop(queue)) != NULL;)
+        job_queue_push(is_wanted(source, job, now_ms) ? &kept : &refused, job);
+    job_queue_append(queue, &kept);
+    for (struct job *job; (job = job_queue_pop(&refused)) != NULL;)
+        job->done(job);
+}
+
+/* Fill the group from those that wait, up to its bound. */
+static void group_take(struct source *source)
+{
     pthread_mutex_lock(&source->lock);
     while (source->group.count < GROUP_MAX && source->writes.count > 0)
         job_queue_push(&source->group, job_queue_pop(&source->writes));
     pthread_mutex_unlock(&source->lock);
-    for (struct job *job; (job = job_queue_pop(&source->group)) != NULL;)
-        job_queue_push(is_wanted(source, job, now_ms) ? &kept : &refused, job);
-    job_queue_append(&source->group, &kept);
-    for (struct job *job; (job = job_queue_pop(&refused)) != NULL;)
-        job->done(job);
+    keep_wanted(source, &source->group);
+}
+
+/* The group waits for a lock: those behind it do not wait beyond their deadlines, nor in any
+ * number. */
+static void look_at_waiting(struct source *source)
+{
+    struct job_queue waiting;
+    job_queue_init(&waiting);
+    pthread_mutex_lock(&source->lock);
+    source->locked_out = true;
+    job_queue_append(&waiting, &source->writes);
+    pthread_mutex_unlock(&source->lock);
+    keep_wanted(source, &waiting);
+    pthread_mutex_lock(&source->lock);
+    job_queue_append(&waiting, &source->writes); /* they came meanwhile */
+    job_queue_append(&source->writes, &waiting);
+    pthread_mutex_unlock(&source->lock);
+}
+
+static bool group_is_late(const struct source *source)
+{
+    int64_t now_ms = clock_now_ms();
+    for (const struct job *job = source->group.first; job; job = job->next) {
+        if (now_ms < job->deadline_ms)
+            return false;
+    }
+    return true;
 }
 
 static enum outcome group_try(struct source *source, bool guarded, struct status *why)
@@ -190,11 +242,16 @@ static bool group_run(struct source *source)
     if (committing)
         outcome = source->ops->commit(source->writer, &why);
     if (outcome == OUTCOME_BUSY) {
-        if (group_again(source))
+        look_at_waiting(source);
+        bool is_late = committing && group_is_late(source);
+        if (!is_late && group_again(source))
             return false;
         if (committing)
             source->ops->rollback(source->writer);
-        group_locked(source);
+        if (is_late)
+            group_late(source);
+        else
+            group_locked(source);
     } else if (outcome == OUTCOME_BROKEN) {
         group_broken(source, committing, &why);
     } else {
@@ -224,6 +281,7 @@ void writer_task_run(struct task *task)
     source_fail_jobs(&refused, &why);
     /* Last: source_close waits for it, and nothing of the source may be used after that. */
     pthread_mutex_lock(&source->lock);
+    source->locked_out = false;
     source->writing = source->writes.count > 0;
     if (source->writing)
         workers_post(source->pool->writers, &source->write_task);

@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static void a_newer_file_is_read_but_not_written(void **state)
 {
@@ -93,6 +94,25 @@ static void a_file_that_was_replaced_is_opened_again(void **state)
         assert_true(log_has("was replaced by another file"));
         if (!readonly)
             assert_source_works(source);
+        source_close(source);
+    }
+}
+
+/* To open it, readonly or by one who may only read it, is to wait for a writer. */
+static void a_pipe_in_the_place_of_a_file_takes_no_thread(void **state)
+{
+    (void)state;
+    for (int readonly = 0; readonly < 2; readonly++) {
+        struct path path = folder_file("bot.db");
+        remove(path.text);
+        assert_int_equal(mkfifo(path.text, 0600), 0);
+        struct source_config config = config_of("main", path.text);
+        config.readonly = readonly;
+        struct source *source = open_source(&config);
+        assert_source_down(source, "is a pipe");
+        remove(path.text);
+        file_make(path.text, 6);
+        eventually(source_is_up, source);
         source_close(source);
     }
 }
@@ -260,6 +280,7 @@ int main(void)
         POOL_TEST(a_garbled_version_makes_the_source_unavailable),
         POOL_TEST(a_file_that_is_no_database_takes_no_other_with_it),
         POOL_TEST(a_file_that_was_replaced_is_opened_again),
+        POOL_TEST(a_pipe_in_the_place_of_a_file_takes_no_thread),
         POOL_TEST(a_file_in_wal_mode_may_be_replaced_and_is_whole_elsewhere),
         POOL_TEST(a_wal_of_a_replaced_file_is_not_taken_for_the_new_ones),
         POOL_TEST(a_corrupted_page_is_unavailable_and_nothing_else),

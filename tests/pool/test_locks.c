@@ -4,6 +4,7 @@
 #include "peer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct path path;
 
@@ -23,6 +24,12 @@ static void assert_locked(enum status_code code, const char *text)
     assert_int_equal(code, STATUS_UNAVAILABLE);
     if (!strstr(text, "main") || !strstr(text, "locked by another process"))
         fail_msg("\"%s\" does not say who holds what", text);
+}
+
+static void assert_locked_out(struct run *run)
+{
+    assert_int_equal(run_wait(run), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(run->job.status.text, "256 writes wait already"));
 }
 
 /* Reads are only held up where there is no WAL. */
@@ -164,6 +171,74 @@ static void a_deadline_ends_the_wait_for_a_lock(void **state)
     assert_string_equal(get_setting(source, "k").text, "v");
     peer_stop(&peer);
     source_close(source);
+}
+
+/* More than one group of them. */
+static void a_deadline_ends_the_wait_behind_others(void **state)
+{
+    (void)state;
+    enum { AHEAD = 256, MORE = 300 };
+    struct peer peer;
+    struct source *source = open_in(SOURCE_JOURNAL_WAL, PATIENCE_MS);
+    struct run *ahead = calloc(AHEAD, sizeof *ahead), last, one_more[MORE];
+    assert_non_null(ahead);
+    peer_start(&peer, path.text);
+    assert_string_equal(peer_sql(&peer, "BEGIN IMMEDIATE"), "ok");
+    for (unsigned i = 0; i < AHEAD; i++) {
+        run_init_save(&ahead[i], 1, i);
+        run_submit(&ahead[i], source);
+    }
+    run_init_save(&last, 1, AHEAD);
+    last.job.deadline_ms = clock_now_ms() + 60;
+    assert_int_equal(run_on(&last, source), STATUS_DEADLINE_EXCEEDED);
+    run_end(&last);
+    /* Nor may they be any number. */
+    unsigned refused = 0;
+    for (unsigned i = 0; i < MORE; i++) {
+        run_init_save(&one_more[i], 2, i);
+        run_submit(&one_more[i], source);
+    }
+    for (unsigned i = 0; i < MORE; i++)
+        refused += run_is_done(&one_more[i]);
+    assert_int_equal(refused, MORE - 256);
+    assert_locked_out(&one_more[MORE - 1]);
+    assert_string_equal(peer_sql(&peer, "COMMIT"), "ok");
+    for (unsigned i = 0; i < AHEAD; i++) {
+        assert_int_equal(run_wait(&ahead[i]), STATUS_OK);
+        run_end(&ahead[i]);
+    }
+    for (unsigned i = 0; i < MORE; i++) {
+        run_wait(&one_more[i]);
+        run_end(&one_more[i]);
+    }
+    free(ahead);
+    peer_stop(&peer);
+    source_close(source);
+    assert_int_equal(
+        file_integer(path.text, "SELECT count(*) FROM chat_messages WHERE chat_id = 1"), AHEAD);
+    assert_int_equal(
+        file_integer(path.text, "SELECT count(*) FROM chat_messages WHERE chat_id = 2"), 256);
+}
+
+static void a_deadline_ends_the_wait_of_a_commit(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct source *source = open_in(SOURCE_JOURNAL_TRUNCATE, PATIENCE_MS);
+    peer_start(&peer, path.text);
+    assert_string_equal(peer_sql(&peer, "BEGIN; SELECT count(*) FROM settings"), "ok");
+    struct run run;
+    run_init_save(&run, 1, 1);
+    run.job.deadline_ms = clock_now_ms() + 60;
+    assert_int_equal(run_on(&run, source), STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(run.job.status.text, "nothing was written"));
+    run_end(&run);
+    assert_string_equal(peer_sql(&peer, "COMMIT"), "ok");
+    assert_source_works(source);
+    peer_stop(&peer);
+    source_close(source);
+    assert_int_equal(
+        file_integer(path.text, "SELECT count(*) FROM chat_messages WHERE chat_id = 1"), 0);
 }
 
 /* A reader in another process holds up the commit, not the statements, of a rollback journal. */
@@ -343,6 +418,8 @@ int main(void)
         POOL_TEST(a_call_does_not_wait_for_the_opening_beyond_its_deadline),
         POOL_TEST(a_lock_that_goes_away_in_time_is_not_noticed),
         POOL_TEST(a_deadline_ends_the_wait_for_a_lock),
+        POOL_TEST(a_deadline_ends_the_wait_behind_others),
+        POOL_TEST(a_deadline_ends_the_wait_of_a_commit),
         POOL_TEST(a_reader_elsewhere_holds_up_a_commit),
         POOL_TEST(a_commit_that_was_held_up_comes_through),
         POOL_TEST(closing_does_not_wait_out_a_lock),

@@ -161,6 +161,28 @@ static void a_task_for_now_passes_one_for_later(void **state)
     assert_int_equal(ran_count, 2);
 }
 
+/* However many are due: with enough sources that are tried again and again there is always one. */
+static void tasks_for_now_and_due_ones_take_turns(void **state)
+{
+    (void)state;
+    static struct numbered tasks[TASKS];
+    struct numbered gate = {.task.fn = wait_at_gate};
+    init_all(tasks);
+    struct workers *workers = start(1);
+    workers_post(workers, &gate.task);
+    for (unsigned i = 0; i < TASKS; i++) {
+        if (i % 2 == 0)
+            workers_post_at(workers, &tasks[i].task, 0);
+        else
+            workers_post(workers, &tasks[i].task);
+    }
+    open_gate();
+    wait_for(TASKS);
+    for (unsigned i = 3; i < TASKS - 2; i++) /* the first may have come before the gate */
+        assert_int_not_equal(ran[i] % 2, ran[i - 1] % 2);
+    workers_stop(workers);
+}
+
 static void a_delayed_task_can_be_taken_back(void **state)
 {
     (void)state;
@@ -216,6 +238,7 @@ int main(void)
         cmocka_unit_test(every_task_runs_once_on_many_threads),
         cmocka_unit_test(delayed_tasks_run_by_their_time_and_not_before),
         cmocka_unit_test(a_task_for_now_passes_one_for_later),
+        cmocka_unit_test(tasks_for_now_and_due_ones_take_turns),
         cmocka_unit_test(a_delayed_task_can_be_taken_back),
         cmocka_unit_test(a_task_that_ran_or_waits_for_a_thread_is_not_taken_back),
         cmocka_unit_test(a_pool_starts_and_stops),
