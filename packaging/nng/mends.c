@@ -2,11 +2,20 @@
  * mends a fault of nng 1.10 to 1.12. Any thread. */
 #include <nng/nng.h>
 
-void nni_pipe_send(void *pipe, nng_aio *aio); /* nng's own */
+#include <stdbool.h>
+
+/* nng's own */
+void nni_pipe_send(void *pipe, nng_aio *aio);
+void *nni_list_first(const void *list);
+void *nni_list_next(const void *list, void *item);
+void nni_list_prepend(void *list, void *item);
+void nni_list_remove(void *list, void *item);
+
 void chatstore_nng_tls_recv(nng_stream *tcp, nng_aio *aio);
 void chatstore_nng_rep_send(void *pipe, nng_aio *aio);
 nng_msg *chatstore_nng_ws_take_msg(nng_aio *aio);
 void chatstore_nng_ws_aio_free(nng_aio *aio);
+void chatstore_nng_ws_prepend(void *frames, void *frame);
 
 /* ---- Operations that never end ----
  *
@@ -58,4 +67,28 @@ void chatstore_nng_ws_aio_free(nng_aio *aio)
         return;
     nng_msg_free(chatstore_nng_ws_take_msg(aio));
     nng_aio_free(aio);
+}
+
+/* ---- Pongs for a peer that does not read ----
+ *
+ * Each ping would add one for ever, and those that wait when the connection closes were never
+ * freed. A peer needs an answer to its newest ping only (RFC 6455, 5.5.3). */
+
+/* A frame of nng's begins with its place in a list, then comes what goes over the wire. */
+static bool is_pong(const void *frame)
+{
+    return ((const unsigned char *)frame)[2 * sizeof(void *)] == (0x80 | 0xa);
+}
+
+/* In nng's WebSocket, for nni_list_prepend, with which pongs, and at last the frame that closes,
+ * come before the data that waits to be written. An SP connection has at most one frame of data
+ * waiting, so the first of two is a pong in any case. A pong is one piece of memory. */
+void chatstore_nng_ws_prepend(void *frames, void *frame)
+{
+    void *first = nni_list_first(frames);
+    if (first && (is_pong(first) || nni_list_next(frames, first))) {
+        nni_list_remove(frames, first);
+        nng_free(first, 0); /* nng looks at no size */
+    }
+    nni_list_prepend(frames, frame);
 }
