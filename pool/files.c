@@ -17,6 +17,7 @@ enum {
     INDEX_REGION_BYTES = 32768,
     INDEX_HEADER_BYTES = 48, /* twice; what differs is being written */
     INDEX_VERSION = 3007000,
+    LOOKS = 3, /* another process may be at index and -wal */
     WAL_HEADER_BYTES = 32,
     FRAME_HEADER_BYTES = 24,
 };
@@ -249,7 +250,9 @@ static bool read_index(sqlite3 *db, struct wal_index *index_out)
     index_out->frame_bytes =
         FRAME_HEADER_BYTES + (uint64_t)(page_bytes & 0xfe00) + ((uint64_t)(page_bytes & 1) << 16);
     return version == INDEX_VERSION && bytes[12] == 1 &&
-           memcmp(bytes, bytes + INDEX_HEADER_BYTES, INDEX_HEADER_BYTES) == 0;
+           memcmp(bytes, bytes + INDEX_HEADER_BYTES, INDEX_HEADER_BYTES) == 0 &&
+           (index_out->frames == 0 || /* while it begins anew */
+            index_out->backfilled <= index_out->frames);
 }
 
 static bool is_cut(const struct wal_index *index, int64_t wal_bytes)
@@ -306,7 +309,6 @@ static bool was_cut(struct source *source, sqlite3 *db)
 
 bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
 {
-    enum { LOOKS = 3 }; /* another process may be at index and -wal */
     if (source_is_memory(source))
         return true;
     const char *damage = !begins_as_database(db) ? " is no database any more"
@@ -322,6 +324,17 @@ bool files_check_content(struct source *source, sqlite3 *db, struct status *why)
     if (files_check(source, why))
         status_set(why, STATUS_UNAVAILABLE, "%s%s", source->config.path, damage);
     return false;
+}
+
+bool files_index_is_sound(const struct source *source, sqlite3 *db, struct status *why)
+{
+    struct wal_index index;
+    bool is_sound = source_is_memory(source) || source->marks.wal_inode == 0;
+    for (int look = 0; look < LOOKS && !is_sound; look++)
+        is_sound = read_index(db, &index);
+    if (!is_sound)
+        status_set(why, STATUS_UNAVAILABLE, "%s-shm is damaged", source->config.path);
+    return is_sound;
 }
 
 bool files_are_whole(const struct source *source, sqlite3 *db, struct status *why)

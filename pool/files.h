@@ -32,6 +32,9 @@ bool files_hold_writes(struct source *source, struct status *why);
  * writer. */
 bool files_check_content(struct source *source, sqlite3 *db, struct status *why);
 
+/* Whether what SQLite keeps in shared memory can be relied on; as files_check_content(). */
+bool files_index_is_sound(const struct source *source, sqlite3 *db, struct status *why);
+
 /* Whether a database that has just been opened is all there. */
 bool files_are_whole(const struct source *source, sqlite3 *db, struct status *why);
 

@@ -423,6 +423,9 @@ static enum outcome sqlite_commit(struct connection *base, struct status *why)
     /* A file that was removed or replaced since then took the group with it. */
     if (!is_free_of_faults(connection, why) || !files_hold_writes(base->source, why))
         return OUTCOME_BROKEN;
+    /* What overwrote the index since then is still in it, behind the head that the commit wrote. */
+    if (!files_index_is_sound(base->source, connection->db, why))
+        return OUTCOME_BROKEN;
     shorten_journal(connection);
     return OUTCOME_DONE;
 }
