@@ -10,9 +10,9 @@
 #include <stdlib.h>
 
 enum {
-    CHECKPOINT_PAGES =
-        2000, /* in the WAL before they are moved to the file, each once for all its changes */
-    JOURNAL_PAGES_MAX = 16 << 10, /* in the WAL, 64 MiB, before scans make room for a new one */
+    CHECKPOINT_BYTES =
+        8 << 20, /* in the WAL before they are moved to the file, each page once for all changes */
+    JOURNAL_BYTES_MAX = 64 << 20, /* in the WAL before scans make room for a new one */
     JOURNAL_PAUSE_MS = 50,        /* without scans, in which a commit may find that room */
     JOURNAL_WRITES_MS = 3000,     /* without a commit, after which the WAL is not growing */
 };
@@ -400,13 +400,13 @@ static bool may_commit(struct sqlite_connection *connection, struct status *why)
  * A passive checkpoint moves what it can and never shortens the WAL. */
 static void shorten_journal(struct sqlite_connection *connection)
 {
-    bool is_long = connection->journal_pages > JOURNAL_PAGES_MAX;
+    bool is_long = connection->journal_bytes > JOURNAL_BYTES_MAX;
     int mode = is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     struct status why;
-    if (connection->journal_pages >= CHECKPOINT_PAGES && may_commit(connection, &why) &&
+    if (connection->journal_bytes >= CHECKPOINT_BYTES && may_commit(connection, &why) &&
         sqlite3_wal_checkpoint_v2(connection->db, "main", mode, NULL, NULL) == SQLITE_OK &&
         is_long) {
-        connection->journal_pages = 0;
+        connection->journal_bytes = 0;
         is_long = false;
     }
     connection->base.source->journal_long_ms = is_long ? clock_now_ms() : 0;

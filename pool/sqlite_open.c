@@ -256,7 +256,7 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
     struct sqlite_connection *connection = arg;
     (void)db;
     (void)name;
-    connection->journal_pages = pages;
+    connection->journal_bytes = (int64_t)pages * connection->page_bytes;
     return SQLITE_OK;
 }
 
@@ -273,6 +273,18 @@ static void set_journal(struct sqlite_connection *connection)
         log_line(LOG_WARN,
                  "source %s: \"%s\" was refused (%s); the file stays in the mode it is in",
                  source->config.name, pragma, sqlite3_errmsg(connection->db));
+}
+
+/* Those of the file that is there: the first pages may just have been written. */
+static int read_page_bytes(struct sqlite_connection *connection)
+{
+    sqlite3_stmt *stmt;
+    int error = sqlite3_prepare_v2(connection->db, "PRAGMA page_size", -1, &stmt, NULL);
+    if (error != SQLITE_OK)
+        return error;
+    if (sqlite3_step(stmt) == SQLITE_ROW)
+        connection->page_bytes = sqlite3_column_int(stmt, 0);
+    return sqlite3_finalize(stmt);
 }
 
 static int prepare_writer(struct sqlite_connection *connection, int version, struct status *why)
@@ -307,7 +319,9 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
     int error = schema_migrate(connection->db, version, why);
     if (error != SQLITE_OK)
         return error;
-    error = requests_open(&connection->requests, connection->db);
+    error = read_page_bytes(connection);
+    if (error == SQLITE_OK)
+        error = requests_open(&connection->requests, connection->db);
     if (error == SQLITE_OK)
         source->schema_version = SCHEMA_VERSION;
     else
