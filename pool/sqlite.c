@@ -40,6 +40,22 @@ static int find_prepared(struct sqlite_connection *connection, const struct job 
     return error;
 }
 
+static void set_too_big(const struct sqlite_connection *connection, struct job *job)
+{
+    const char *source = job->source->config.name;
+    const struct answer *answer = job->answer;
+    if (answer->payload.fault == BUFFER_FULL || answer->keys.fault == BUFFER_FULL)
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s: the answer is larger than the limit of %zu bytes (reply_bytes); "
+                   "ask for less with a limit, or for pages",
+                   source, job->call->name, answer->payload.bytes_max);
+    else
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s: a value or a row is larger than the limit of %d bytes (16 MiB, "
+                   "or the larger of frame_bytes and reply_bytes)",
+                   source, job->call->name, sqlite3_limit(connection->db, SQLITE_LIMIT_LENGTH, -1));
+}
+
 /* What an error means for the call. BROKEN errors get the bare reason, all others a whole text. */
 static enum outcome set_error(struct sqlite_connection *connection, struct job *job, int error)
 {
@@ -65,11 +81,7 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
             status_set(status, STATUS_INVALID_ARGUMENT, "source %s: %s: %s", source, call, text);
         return OUTCOME_DONE;
     case SQLITE_TOOBIG:
-        status_set(
-            status, STATUS_RESOURCE_EXHAUSTED,
-            "source %s: %s: the answer or a value in it is larger than the limit of %zu bytes "
-            "(reply_bytes); ask for less with a limit, or for pages",
-            source, call, job->answer->payload.bytes_max);
+        set_too_big(connection, job);
         return OUTCOME_DONE;
     case SQLITE_FULL:
         status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: the disk is full", source,

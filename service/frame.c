@@ -290,7 +290,8 @@ static Chatstore__V1__Request *unpack(struct frame *frame, const uint8_t *bytes,
                                       struct status *why)
 {
     size_t budget_bytes = ARENA_BYTES_MIN + count * ARENA_PER_BYTE;
-    arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
+    size_t most_bytes = ARENA_BYTES_MAX + count * DECODED_COPIES; /* one value may fill a frame */
+    arena_reset(&frame->arena, budget_bytes < most_bytes ? budget_bytes : most_bytes);
     Chatstore__V1__Request *request = NULL;
     if (arena_reserve(&frame->arena, count, count * DECODED_COPIES))
         request = chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);

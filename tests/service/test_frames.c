@@ -376,6 +376,23 @@ static void requests_that_become_large_are_refused(void **state)
     free(payload);
 }
 
+/* As large as frames may be, so may be a value: in the frame, in the file, in the reply. */
+static void a_value_fills_a_large_frame(void **state)
+{
+    enum { BYTES = 40 << 20 };
+    struct service service;
+    struct wire wire = {0};
+    (void)state;
+    service_start_limited(&service, "frame_bytes = 67108864\nreply_bytes = 67108864");
+    expect_write(start_write_of(&service, BYTES), CHATSTORE_OK, NULL);
+    wire_add(&wire, "GetSetting", "{\"key\": \"k\"}", 0);
+    Chatstore__V1__Reply *reply = service_run(&service, &wire);
+    expect_result(reply, 0, CHATSTORE_OK, NULL);
+    assert_true(reply->results[0]->payload.len > BYTES);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    service_stop(&service);
+}
+
 static void a_write_that_waits_too_long_is_not_done(void **state)
 {
     struct service service;
@@ -496,6 +513,7 @@ int main(void)
         cmocka_unit_test(a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not),
         cmocka_unit_test(large_requests_are_refused_until_others_end),
         cmocka_unit_test(requests_that_become_large_are_refused),
+        cmocka_unit_test(a_value_fills_a_large_frame),
         cmocka_unit_test(a_write_that_waits_too_long_is_not_done),
         cmocka_unit_test(a_deadline_is_not_longer_than_the_server_allows),
         cmocka_unit_test(a_write_that_takes_too_long_is_undone),
