@@ -56,22 +56,13 @@ static bool hold(struct arena *arena, size_t bytes)
     return true;
 }
 
-/* Leaves at least so many bytes free. */
-static bool make_free(struct arena *arena, size_t bytes)
+bool arena_reserve(struct arena *arena, size_t bytes)
 {
     if (bytes <= arena->free_bytes)
         return true;
     if (!hold(arena, bytes - arena->free_bytes))
         return false;
     arena->free_bytes = bytes;
-    return true;
-}
-
-bool arena_reserve(struct arena *arena, size_t taken_bytes, size_t likely_bytes)
-{
-    if (!make_free(arena, taken_bytes + likely_bytes))
-        return false;
-    arena->free_bytes -= taken_bytes;
     return true;
 }
 
@@ -97,7 +88,7 @@ static bool add_chunk(struct arena *arena, size_t bytes)
     size_t room = bytes < CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : bytes;
     if (room > arena->budget_bytes)
         room = bytes;
-    if (room > arena->budget_bytes || !make_free(arena, room))
+    if (room > arena->budget_bytes || !arena_reserve(arena, room))
         return false;
     struct arena_chunk *chunk = malloc(sizeof *chunk + room);
     if (!chunk)

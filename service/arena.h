@@ -39,9 +39,9 @@ void arena_use_account(struct arena *arena, struct arena_account *account);
 /* Everything given out is gone; what the next request may take is set. */
 void arena_reset(struct arena *arena, size_t budget_bytes);
 
-/* So many bytes are taken elsewhere, and so many more are likely to be asked for: both count until
- * the next reset. False: the account has no room for them. Who is alone there always finds it. */
-bool arena_reserve(struct arena *arena, size_t taken_bytes, size_t likely_bytes);
+/* So many bytes are likely to be asked for, and count from now on, until the next reset. False: the
+ * account has no room for them. Who is alone there always finds it. */
+bool arena_reserve(struct arena *arena, size_t bytes);
 
 /* Raise the budget by what the server's own configuration bounds, not the request's size. */
 void arena_allow(struct arena *arena, size_t bytes);

@@ -27,7 +27,7 @@ struct engine {
     void *reloader_arg;
     _Atomic uint32_t calls_in_flight;
     _Atomic uint64_t answer_bytes; /* of large answers under way */
-    struct arena_account requests; /* those under way: their bytes and what is made of them */
+    struct arena_account requests; /* what is made of those under way */
     _Atomic bool draining;
     bool trusts_callers; /* no tokens are asked for */
     struct audit *audit;
@@ -65,7 +65,8 @@ struct frame {
     struct engine *engine;
     struct snapshot *snapshot; /* held from frame_run until the reply is packed */
     frame_done_fn done;
-    void *done_arg;
+    void (*read)(void *arg);            /* NULL: nobody waits for that */
+    void *done_arg;                     /* of both */
     const struct config_client *client; /* of the snapshot; NULL: it may do everything */
     char client_name[CONFIG_CLIENT_NAME_BYTES_MAX + 1]; /* of a frame without its snapshot */
     bool is_own;                                        /* not a client's */

@@ -134,6 +134,11 @@ void frame_set_own(struct frame *frame)
     frame->is_own = true;
 }
 
+void frame_set_read(struct frame *frame, void (*read)(void *arg))
+{
+    frame->read = read;
+}
+
 bool frame_is_unknown(const struct frame *frame)
 {
     return frame->is_unknown;
@@ -154,6 +159,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->engine = engine;
     frame->snapshot = NULL;
     frame->done = done;
+    frame->read = NULL;
     frame->client = NULL;
     frame->client_name[0] = '\0';
     frame->client_calls = NULL;
@@ -204,9 +210,16 @@ void frame_free(struct frame *frame)
     free(frame);
 }
 
+static void let_go_of_bytes(struct frame *frame)
+{
+    if (frame->read)
+        frame->read(frame->done_arg);
+}
+
 /* The whole frame is refused: one result says why. */
 static void frame_refuse(struct frame *frame, const struct status *why)
 {
+    let_go_of_bytes(frame);
     struct call_run *run = &frame->refusal;
     run_init(run, frame);
     run->status = *why;
@@ -293,7 +306,7 @@ static Chatstore__V1__Request *unpack(struct frame *frame, const uint8_t *bytes,
     size_t most_bytes = ARENA_BYTES_MAX + count * DECODED_COPIES; /* one value may fill a frame */
     arena_reset(&frame->arena, budget_bytes < most_bytes ? budget_bytes : most_bytes);
     Chatstore__V1__Request *request = NULL;
-    if (arena_reserve(&frame->arena, count, count * DECODED_COPIES))
+    if (arena_reserve(&frame->arena, count * DECODED_COPIES))
         request = chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
     if (request)
         explicit_bzero(request->token, strlen(request->token));
@@ -355,6 +368,7 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         frame_refuse(frame, &why);
         return;
     }
+    let_go_of_bytes(frame);
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
     struct source_hold hold = {0};

@@ -325,7 +325,7 @@ static void expect_write(struct passage *passage, enum chatstore_status status, 
 
 static void large_requests_are_refused_until_others_end(void **state)
 {
-    enum { ROUNDS = 3, LARGE = 300 << 10, LARGER = 2 << 20, SMALL = 20 << 10 };
+    enum { ROUNDS = 3, LARGE = 400 << 10, LARGER = 2 << 20, SMALL = 20 << 10 };
     struct service service;
     (void)state;
     service_start_limited(&service, "requests_bytes = 1048576");
@@ -348,7 +348,7 @@ static void large_requests_are_refused_until_others_end(void **state)
 /* Of few bytes much memory may be made. */
 static void requests_that_become_large_are_refused(void **state)
 {
-    enum { UPDATES = 5000, FIRST_BYTES = 300 << 10 };
+    enum { UPDATES = 5000, FIRST_BYTES = 480 << 10 };
     struct service service;
     struct wire wire = {0};
     size_t bytes, room = UPDATES * 4 + 32;
