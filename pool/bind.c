@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { JSON_BYTES_MAX = 16 << 20 }; /* of a list bound as a JSON array */
-
 static bool is_bindable(const ProtobufCFieldDescriptor *field)
 {
     if (field->label == PROTOBUF_C_LABEL_REPEATED)
@@ -73,7 +71,8 @@ static int bind_list(sqlite3_stmt *stmt, int number, const char *base,
         return sqlite3_bind_null(stmt, number);
     struct buffer json;
     char start[512];
-    buffer_init(&json, start, sizeof start, JSON_BYTES_MAX);
+    int bytes_max = sqlite3_limit(sqlite3_db_handle(stmt), SQLITE_LIMIT_LENGTH, -1);
+    buffer_init(&json, start, sizeof start, (size_t)bytes_max);
     for (size_t i = 0; i < count; i++) {
         buffer_append(&json, i == 0 ? "[" : ",", 1);
         append_json_string(&json, items[i]);

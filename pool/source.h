@@ -36,6 +36,7 @@ struct source_config {
     unsigned read_queue_max;
     unsigned requests_keep_ms; /* how long a write's request_id is remembered */
     unsigned requests_max;     /* how many are, at most */
+    unsigned value_bytes_max;  /* of one value or row, if that is more than 16 MiB */
     enum source_journal journal;
     enum source_sync sync;
 };

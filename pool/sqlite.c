@@ -10,9 +10,9 @@
 #include <stdlib.h>
 
 enum {
-    CHECKPOINT_PAGES =
-        2000, /* in the WAL before they are moved to the file, each once for all its changes */
-    JOURNAL_PAGES_MAX = 16 << 10, /* in the WAL, 64 MiB, before scans make room for a new one */
+    CHECKPOINT_BYTES =
+        8 << 20, /* in the WAL before they are moved to the file, each page once for all changes */
+    JOURNAL_BYTES_MAX = 64 << 20, /* in the WAL before scans make room for a new one */
     JOURNAL_PAUSE_MS = 50,        /* without scans, in which a commit may find that room */
     JOURNAL_WRITES_MS = 3000,     /* without a commit, after which the WAL is not growing */
 };
@@ -40,6 +40,22 @@ static int find_prepared(struct sqlite_connection *connection, const struct job 
     return error;
 }
 
+static void set_too_big(const struct sqlite_connection *connection, struct job *job)
+{
+    const char *source = job->source->config.name;
+    const struct answer *answer = job->answer;
+    if (answer->payload.fault == BUFFER_FULL || answer->keys.fault == BUFFER_FULL)
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s: the answer is larger than the limit of %zu bytes (reply_bytes); "
+                   "ask for less with a limit, or for pages",
+                   source, job->call->name, answer->payload.bytes_max);
+    else
+        status_set(&job->status, STATUS_RESOURCE_EXHAUSTED,
+                   "source %s: %s: a value or a row is larger than the limit of %d bytes (16 MiB, "
+                   "or the larger of frame_bytes and reply_bytes)",
+                   source, job->call->name, sqlite3_limit(connection->db, SQLITE_LIMIT_LENGTH, -1));
+}
+
 /* What an error means for the call. BROKEN errors get the bare reason, all others a whole text. */
 static enum outcome set_error(struct sqlite_connection *connection, struct job *job, int error)
 {
@@ -65,11 +81,7 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
             status_set(status, STATUS_INVALID_ARGUMENT, "source %s: %s: %s", source, call, text);
         return OUTCOME_DONE;
     case SQLITE_TOOBIG:
-        status_set(
-            status, STATUS_RESOURCE_EXHAUSTED,
-            "source %s: %s: the answer or a value in it is larger than the limit of %zu bytes "
-            "(reply_bytes); ask for less with a limit, or for pages",
-            source, call, job->answer->payload.bytes_max);
+        set_too_big(connection, job);
         return OUTCOME_DONE;
     case SQLITE_FULL:
         status_set(status, STATUS_RESOURCE_EXHAUSTED, "source %s: %s: the disk is full", source,
@@ -400,13 +412,13 @@ static bool may_commit(struct sqlite_connection *connection, struct status *why)
  * A passive checkpoint moves what it can and never shortens the WAL. */
 static void shorten_journal(struct sqlite_connection *connection)
 {
-    bool is_long = connection->journal_pages > JOURNAL_PAGES_MAX;
+    bool is_long = connection->journal_bytes > JOURNAL_BYTES_MAX;
     int mode = is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     struct status why;
-    if (connection->journal_pages >= CHECKPOINT_PAGES && may_commit(connection, &why) &&
+    if (connection->journal_bytes >= CHECKPOINT_BYTES && may_commit(connection, &why) &&
         sqlite3_wal_checkpoint_v2(connection->db, "main", mode, NULL, NULL) == SQLITE_OK &&
         is_long) {
-        connection->journal_pages = 0;
+        connection->journal_bytes = 0;
         is_long = false;
     }
     connection->base.source->journal_long_ms = is_long ? clock_now_ms() : 0;

@@ -25,7 +25,8 @@ struct sqlite_connection {
     struct prepared **variants[CALL_COUNT]; /* of calls with variants: SQLITE_VARIANTS_MAX each */
     struct requests requests;               /* of the writer */
     uint32_t seen_version;                  /* of PRAGMA data_version, 0 before the first group */
-    int journal_pages;                      /* of the writer: in the WAL since the last commit */
+    int page_bytes;                         /* of the writer's file */
+    int64_t journal_bytes;                  /* of the writer: in the WAL since the last commit */
     /* The bound of the read that runs: looked at by the progress handler. */
     uint64_t steps_left; /* 0: none */
     int64_t deadline_ms;

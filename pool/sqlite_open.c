@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ enum {
     /* How long opening waits for another process's lock before it counts as failed, and is tried
      * again later: it keeps a thread of all sources' writers. */
     PREPARE_BUSY_MS = 100,
-    VALUE_BYTES_MAX = 16 << 20,
+    VALUE_BYTES = 16 << 20, /* that one may have in any case: files were written before */
     SQL_BYTES_MAX = 64 << 10,
     WAL_BYTES_KEPT = 64 << 20,
     WRITER_CACHE_KIB = 16 << 10, /* for the pages that a group of writes touches */
@@ -96,6 +97,13 @@ static const char *journal_pragma(const struct source *source)
                                                         : "PRAGMA journal_mode = TRUNCATE";
 }
 
+/* SQLite takes more than it can have for that. */
+static int value_bytes_max(const struct source_config *config)
+{
+    unsigned bytes = config->value_bytes_max;
+    return bytes < VALUE_BYTES ? VALUE_BYTES : bytes < INT_MAX ? (int)bytes : INT_MAX;
+}
+
 /* Settings of the connection alone: none of them reads the file, so none meets a lock. */
 static int configure(struct sqlite_connection *connection, enum connection_role role)
 {
@@ -105,7 +113,7 @@ static int configure(struct sqlite_connection *connection, enum connection_role 
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
-    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, value_bytes_max(&connection->base.source->config));
     sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX);
     sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
     /* All commits and checkpoints are the writer's: SQLite before 3.51.3 has a race between a
@@ -256,7 +264,7 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
     struct sqlite_connection *connection = arg;
     (void)db;
     (void)name;
-    connection->journal_pages = pages;
+    connection->journal_bytes = (int64_t)pages * connection->page_bytes;
     return SQLITE_OK;
 }
 
@@ -273,6 +281,18 @@ static void set_journal(struct sqlite_connection *connection)
         log_line(LOG_WARN,
                  "source %s: \"%s\" was refused (%s); the file stays in the mode it is in",
                  source->config.name, pragma, sqlite3_errmsg(connection->db));
+}
+
+/* Those of the file that is there: the first pages may just have been written. */
+static int read_page_bytes(struct sqlite_connection *connection)
+{
+    sqlite3_stmt *stmt;
+    int error = sqlite3_prepare_v2(connection->db, "PRAGMA page_size", -1, &stmt, NULL);
+    if (error != SQLITE_OK)
+        return error;
+    if (sqlite3_step(stmt) == SQLITE_ROW)
+        connection->page_bytes = sqlite3_column_int(stmt, 0);
+    return sqlite3_finalize(stmt);
 }
 
 static int prepare_writer(struct sqlite_connection *connection, int version, struct status *why)
@@ -307,7 +327,9 @@ static int prepare_writer(struct sqlite_connection *connection, int version, str
     int error = schema_migrate(connection->db, version, why);
     if (error != SQLITE_OK)
         return error;
-    error = requests_open(&connection->requests, connection->db);
+    error = read_page_bytes(connection);
+    if (error == SQLITE_OK)
+        error = requests_open(&connection->requests, connection->db);
     if (error == SQLITE_OK)
         source->schema_version = SCHEMA_VERSION;
     else

@@ -76,6 +76,9 @@ struct config_mapping {
     X(replies_bytes, 268435456, 1048576, 4294967295,                                               \
       "Large answers together, from when they are made until they are handed to their "            \
       "connections; one more (of over 64 KiB) fails with RESOURCE_EXHAUSTED.")                     \
+    X(requests_bytes, 268435456, 1048576, 4294967295,                                              \
+      "What is made of large requests, together: about twice their bytes, until they are "         \
+      "answered; one more (of over 32 KiB) fails with RESOURCE_EXHAUSTED.")                        \
     X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
     X(calls_in_flight_max, 2048, 1, 65536,                                                         \
       "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")          \

@@ -22,6 +22,7 @@ int engine_open(const struct config *config, int64_t until_ms, struct engine **e
     if (!engine)
         return ENOMEM;
     engine->limits = config->limits;
+    engine->requests.bytes_max = config->limits.requests_bytes;
     engine->started_ms = clock_now_ms();
     pthread_mutex_init(&engine->lock, NULL);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

@@ -93,7 +93,11 @@ void frame_free(struct frame *frame);
 /* The frame is the server's own and not a client's: it needs no token. Before its first run. */
 void frame_set_own(struct frame *frame);
 
-/* Run the request. The bytes must stay until done, which gets arg. Never blocks. */
+/* read is called within frame_run() with its arg, before any call begins: the request's bytes are
+ * needed no more. Before the first run. */
+void frame_set_read(struct frame *frame, void (*read)(void *arg));
+
+/* Run the request. The bytes must stay until read or done, which get arg. Never blocks. */
 void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *arg);
 
 /* From done on: whether the frame's token was nobody's. */

@@ -27,6 +27,7 @@ struct engine {
     void *reloader_arg;
     _Atomic uint32_t calls_in_flight;
     _Atomic uint64_t answer_bytes; /* of large answers under way */
+    struct arena_account requests; /* what is made of those under way */
     _Atomic bool draining;
     bool trusts_callers; /* no tokens are asked for */
     struct audit *audit;
@@ -64,7 +65,8 @@ struct frame {
     struct engine *engine;
     struct snapshot *snapshot; /* held from frame_run until the reply is packed */
     frame_done_fn done;
-    void *done_arg;
+    void (*read)(void *arg);            /* NULL: nobody waits for that */
+    void *done_arg;                     /* of both */
     const struct config_client *client; /* of the snapshot; NULL: it may do everything */
     char client_name[CONFIG_CLIENT_NAME_BYTES_MAX + 1]; /* of a frame without its snapshot */
     bool is_own;                                        /* not a client's */
@@ -95,6 +97,9 @@ void engine_drop_answer(struct engine *engine, struct answer *answer);
 void run_init(struct call_run *run, struct frame *frame);
 void run_start(struct call_run *run, const Chatstore__V1__Call *wire, int64_t now_ms,
                struct source_hold *hold);
+
+/* frame.c: the text for a frame, or its call, for which the requests under way leave no room. */
+void frame_set_no_room(const struct frame *frame, struct status *why);
 
 /* frame.c: the call has ended, run->status and run->answer hold. Exactly once a run. */
 void run_finish(struct call_run *run);

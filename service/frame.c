@@ -15,6 +15,7 @@ enum {
     ARENA_BYTES_MIN = 256 << 10, /* for small frames: what their calls' states take */
     ARENA_PER_BYTE = 16,         /* decoded messages are larger than their bytes */
     ARENA_BYTES_MAX = 64 << 20,
+    DECODED_COPIES = 2, /* of a large value: in the envelope, and in the call's request */
 };
 
 /* ---- The results ---- */
@@ -133,6 +134,11 @@ void frame_set_own(struct frame *frame)
     frame->is_own = true;
 }
 
+void frame_set_read(struct frame *frame, void (*read)(void *arg))
+{
+    frame->read = read;
+}
+
 bool frame_is_unknown(const struct frame *frame)
 {
     return frame->is_unknown;
@@ -153,6 +159,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->engine = engine;
     frame->snapshot = NULL;
     frame->done = done;
+    frame->read = NULL;
     frame->client = NULL;
     frame->client_name[0] = '\0';
     frame->client_calls = NULL;
@@ -161,6 +168,7 @@ struct frame *frame_new(struct engine *engine, frame_done_fn done)
     frame->runs = NULL;
     frame->run_count = 0;
     arena_init(&frame->arena, frame->start, sizeof frame->start);
+    arena_use_account(&frame->arena, &engine->requests);
     return frame;
 }
 
@@ -202,9 +210,16 @@ void frame_free(struct frame *frame)
     free(frame);
 }
 
+static void let_go_of_bytes(struct frame *frame)
+{
+    if (frame->read)
+        frame->read(frame->done_arg);
+}
+
 /* The whole frame is refused: one result says why. */
 static void frame_refuse(struct frame *frame, const struct status *why)
 {
+    let_go_of_bytes(frame);
     struct call_run *run = &frame->refusal;
     run_init(run, frame);
     run->status = *why;
@@ -276,15 +291,27 @@ static bool has_sound_count(const struct frame *frame, size_t calls, struct stat
     return false;
 }
 
+void frame_set_no_room(const struct frame *frame, struct status *why)
+{
+    status_set(why, STATUS_RESOURCE_EXHAUSTED,
+               "too much of other requests is under way (requests_bytes = %u); try again later, or "
+               "send less in one frame",
+               frame->engine->limits.requests_bytes);
+}
+
 static Chatstore__V1__Request *unpack(struct frame *frame, const uint8_t *bytes, size_t count,
                                       struct status *why)
 {
     size_t budget_bytes = ARENA_BYTES_MIN + count * ARENA_PER_BYTE;
-    arena_reset(&frame->arena, budget_bytes < ARENA_BYTES_MAX ? budget_bytes : ARENA_BYTES_MAX);
-    Chatstore__V1__Request *request =
-        chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
+    size_t most_bytes = ARENA_BYTES_MAX + count * DECODED_COPIES; /* one value may fill a frame */
+    arena_reset(&frame->arena, budget_bytes < most_bytes ? budget_bytes : most_bytes);
+    Chatstore__V1__Request *request = NULL;
+    if (arena_reserve(&frame->arena, count * DECODED_COPIES))
+        request = chatstore__v1__request__unpack(&frame->arena.allocator, count, bytes);
     if (request)
         explicit_bzero(request->token, strlen(request->token));
+    else if (frame->arena.found_account_full)
+        frame_set_no_room(frame, why);
     else
         status_set(why, STATUS_INVALID_ARGUMENT,
                    "the frame is no chatstore.v1.Request, or takes more memory than a frame of its "
@@ -341,6 +368,7 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
         frame_refuse(frame, &why);
         return;
     }
+    let_go_of_bytes(frame);
     int64_t now_ms = clock_now_ms();
     struct call_run *runs = frame->runs;
     struct source_hold hold = {0};

@@ -21,6 +21,7 @@
 #include <string.h>
 
 enum {
+    LARGE_BYTES = 64 << 10, /* of requests that are not kept beside what was made of them */
     SPARE_FRAMES_MAX = 128, /* frames kept for the next requests; more are freed */
     EXTRA_EXCHANGES =
         64, /* beyond the calls admitted, so that one too many is answered, not left unread */
@@ -65,6 +66,7 @@ struct listener {
 /* ---- Frames ---- */
 
 static void exchange_done(struct frame *frame, void *arg);
+static void exchange_read(void *arg);
 
 static struct frame *take_frame(struct listener *listener)
 {
@@ -73,7 +75,12 @@ static struct frame *take_frame(struct listener *listener)
         listener->spare_count > 0 ? listener->spare[--listener->spare_count] : NULL;
     listener->busy++;
     pthread_mutex_unlock(&listener->lock);
-    return frame ? frame : frame_new(listener->engine, exchange_done);
+    if (frame)
+        return frame;
+    frame = frame_new(listener->engine, exchange_done);
+    if (frame)
+        frame_set_read(frame, exchange_read);
+    return frame;
 }
 
 static void give_frame(struct listener *listener, struct frame *frame)
@@ -215,6 +222,18 @@ static void exchange_done(struct frame *frame, void *arg)
     nng_aio_set_timeout(exchange->aio, listener->reply_send_ms);
     nng_ctx_send(exchange->context, exchange->aio);
     listener_leave(listener);
+}
+
+/* Of a large request only the pipe is kept. */
+static void exchange_read(void *arg)
+{
+    struct exchange *exchange = arg;
+    nng_msg *rest;
+    if (nng_msg_len(exchange->request) <= LARGE_BYTES || nng_msg_alloc(&rest, 0) != 0)
+        return;
+    nng_msg_set_pipe(rest, nng_msg_get_pipe(exchange->request));
+    nng_msg_free(exchange->request);
+    exchange->request = rest;
 }
 
 static void exchange_received(struct exchange *exchange)

@@ -179,6 +179,10 @@ static bool decode(struct call_run *run, const Chatstore__V1__Call *wire)
     ProtobufCAllocator *allocator = &run->frame->arena.allocator;
     run->request =
         protobuf_c_message_unpack(message, allocator, wire->payload.len, wire->payload.data);
+    if (!run->request && run->frame->arena.found_account_full) {
+        frame_set_no_room(run->frame, &run->status);
+        return false;
+    }
     if (!run->request) {
         status_set(
             &run->status, STATUS_INVALID_ARGUMENT,

@@ -29,6 +29,8 @@ struct source_config snapshot_source_config(const struct config *config, size_t 
         .read_queue_max = limits->read_queue_max,
         .requests_keep_ms = limits->requests_keep_ms,
         .requests_max = limits->requests_max,
+        .value_bytes_max =
+            limits->frame_bytes > limits->reply_bytes ? limits->frame_bytes : limits->reply_bytes,
         .journal = journal_of(source->journal_mode),
         .sync = source->synchronous == CONFIG_SYNCHRONOUS_NORMAL ? SOURCE_SYNC_NORMAL
                                                                  : SOURCE_SYNC_FULL,

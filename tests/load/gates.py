@@ -75,6 +75,9 @@ class Gates(unittest.TestCase):
 
     def test_what_overload_breaks_is_found(self):
         self.assertEqual(judge(GOOD), [])
+        most_kib = 2 * GOOD["rss_before_kib"] + (64 << 10)
+        self.assertEqual(judge({**GOOD, "rss_kib": most_kib}), [])
+        self.assertIn("memory grew", " ".join(judge({**GOOD, "rss_kib": most_kib + 1})))
         for bad, said in (({"goodput": 89}, "goodput is 89%"), ({"refused_p99_us": 51}, "5.1 times"),
                           ({"errors": 91}, "1 calls failed"), ({"rss_kib": 1 << 20}, "memory grew"),
                           ({"goodput": 0}, "nothing was answered")):

@@ -15,6 +15,7 @@ import random
 import select
 import shutil
 import socket
+import sqlite3
 import ssl
 import struct
 import subprocess
@@ -319,6 +320,41 @@ class Peers(unittest.TestCase):
         server.close()
         print(f"FIGURES 300 answers of 6 MB in one frame: {before.rss_kib >> 10} MiB -> at most {most >> 10} MiB -> "
               f"{after.rss_kib >> 10} MiB", flush=True)
+
+    # ---- More requests than memory ----
+
+    @unittest.skipIf(IGNORES_MEMORY, "only memory is looked at")
+    def test_large_requests_that_wait(self):
+        """Writes of 3.9 MB wait for a lock. What has no room (requests_bytes) is refused, others are served, and then
+        all is given back."""
+        server = self.serve_cold()
+        bot, count = Peer(self.ipc), 100
+        self.assertEqual(status_of(bot.call(write_frame("key"))), OK)
+        before = usage_of(server.pid)
+        witness = Witness(self.ipc)
+        lock = sqlite3.connect(os.path.join(self.folder, "cold.db"), isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        large = write_frame("key", value="v" * 3900000)
+        most = 0
+        for _ in range(count):
+            bot.send(large)
+            most = max(most, usage_of(server.pid).rss_kib)
+        refused = [bot.receive() for _ in range(count // 2)]  # the first replies there are
+        most = max(most, usage_of(server.pid).rss_kib)
+        lock.execute("ROLLBACK")
+        lock.close()
+        self.assertEqual([reply for reply in refused if b"requests_bytes" not in reply], [])
+        statuses = [status_of(bot.receive()) for _ in range(count // 2)]
+        self.assertGreaterEqual(statuses.count(OK), (256 << 20) // (2 * 3900000 + 1000))
+        self.assertEqual(status_of(bot.call(large)), OK)
+        bot.close()
+        served = witness.check("large requests")
+        self.assertLess(most, before.rss_kib + (350 << 10))
+        after = settle(server.pid, before, "large requests")
+        self.assertLess(after.rss_kib, before.rss_kib + (64 << 10))
+        server.close()
+        print(f"FIGURES {count} writes of 3.9 MB that wait, {count // 2 + len(statuses) - statuses.count(OK)} refused: {before.rss_kib >> 10} MiB -> at most {most >> 10} MiB -> "
+              f"{after.rss_kib >> 10} MiB; {served}", flush=True)
 
     # ---- F8: no descriptors ----
 

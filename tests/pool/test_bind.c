@@ -119,7 +119,9 @@ static void a_list_that_is_too_long_is_refused(void **state)
     request.tokens = texts;
     request.n_tokens = COUNT;
     answer_init(&answer, false, NULL, 0, 1 << 20);
+    int before = sqlite3_limit(memory_db(), SQLITE_LIMIT_LENGTH, 16 << 20);
     assert_int_equal(run_sql(CALL_GET_TOKEN_STATS, NULL, &request, &answer), SQLITE_TOOBIG);
+    sqlite3_limit(memory_db(), SQLITE_LIMIT_LENGTH, before);
     answer_fini(&answer);
 }
 

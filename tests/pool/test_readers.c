@@ -446,25 +446,36 @@ static bool the_log_is_short(void *source)
     return log_bytes() < 64 << 20;
 }
 
-static struct source *open_with_log(void)
+static struct source *open_with_log(unsigned page_bytes)
 {
+    char sql[64];
+    sqlite3 *file;
     path = folder_file("bot.db");
+    snprintf(sql, sizeof sql, "PRAGMA page_size = %u; VACUUM", page_bytes);
+    assert_int_equal(sqlite3_open(path.text, &file), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(file, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(file), SQLITE_OK);
     struct source_config config = config_of("main", path.text);
     config.timeout_ms = PATIENCE_MS;
     config.sync = SOURCE_SYNC_NORMAL;
     return open_source(&config);
 }
 
-static void scans_that_overlap_do_not_let_the_log_grow(void **state)
+/* It holds on to the log until the gate is opened. */
+static void begin_scan_at_gate(struct source *source, struct run *scan)
 {
-    (void)state;
-    struct source *source = open_with_log();
-    struct run first, second, other;
     gate_close();
-    run_init_gate_scan(&first);
-    first.job.sql = "SELECT count(*) + length(wait_at_gate()) AS vocabulary_size FROM settings";
-    run_submit(&first, source);
+    run_init_gate_scan(scan);
+    scan->job.sql = "SELECT count(*) + length(wait_at_gate()) AS vocabulary_size FROM settings";
+    run_submit(scan, source);
     gate_wait(1);
+}
+
+static void scans_do_not_let_the_log_grow(unsigned page_bytes)
+{
+    struct source *source = open_with_log(page_bytes);
+    struct run first, second, other;
+    begin_scan_at_gate(source, &first);
     write_mebibytes(source, 70);
     assert_true(log_bytes() > 64 << 20);
     run_init_gate_scan(&second);
@@ -484,11 +495,40 @@ static void scans_that_overlap_do_not_let_the_log_grow(void **state)
     source_close(source);
 }
 
+static void scans_that_overlap_do_not_let_the_log_grow(void **state)
+{
+    (void)state;
+    scans_do_not_let_the_log_grow(4096);
+}
+
+static void nor_do_they_in_a_file_of_large_pages(void **state)
+{
+    (void)state;
+    scans_do_not_let_the_log_grow(65536);
+}
+
+static void many_small_pages_are_no_long_log(void **state)
+{
+    (void)state;
+    struct source *source = open_with_log(512);
+    struct run first, second;
+    begin_scan_at_gate(source, &first);
+    write_mebibytes(source, 20);
+    run_init_gate_scan(&second);
+    second.job.sql = "SELECT count(*) AS vocabulary_size FROM settings";
+    assert_int_equal(run_on(&second, source), STATUS_OK);
+    gate_open();
+    assert_int_equal(run_wait(&first), STATUS_OK);
+    run_end(&first);
+    run_end(&second);
+    source_close(source);
+}
+
 /* Who else reads the file may hold on to its log for as long as he likes. */
 static void a_log_that_others_hold_on_to_stops_no_scan(void **state)
 {
     (void)state;
-    struct source *source = open_with_log();
+    struct source *source = open_with_log(4096);
     struct run scan;
     sqlite3 *reader;
     assert_int_equal(sqlite3_open(path.text, &reader), SQLITE_OK);
@@ -528,6 +568,8 @@ int main(void)
         POOL_TEST(waiting_reads_are_told_when_the_source_fails),
         POOL_TEST(under_load_nearly_every_borrowing_finds_an_open_connection),
         POOL_TEST(scans_that_overlap_do_not_let_the_log_grow),
+        POOL_TEST(nor_do_they_in_a_file_of_large_pages),
+        POOL_TEST(many_small_pages_are_no_long_log),
         POOL_TEST(a_log_that_others_hold_on_to_stops_no_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

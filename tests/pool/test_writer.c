@@ -210,11 +210,16 @@ static void a_value_that_is_too_large_is_refused(void **state)
     (void)state;
     enum { BYTES = 17 << 20 };
     struct source *source = open_with(100);
+    struct run run;
     char *value = malloc(BYTES + 1);
     assert_non_null(value);
     memset(value, 'x', BYTES);
     value[BYTES] = '\0';
-    assert_int_equal(set_setting(source, "k", value), STATUS_RESOURCE_EXHAUSTED);
+    run_init_set(&run, "k", value);
+    assert_int_equal(run_on(&run, source), STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(
+        strstr(run.job.status.text, "a row is larger than the limit of 16777216 bytes"));
+    run_end(&run);
     value[1 << 20] = '\0';
     assert_int_equal(set_setting(source, "k", value), STATUS_OK);
     free(value);

@@ -305,6 +305,94 @@ static void a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not(void **stat
     service_stop(&service);
 }
 
+static struct passage *start_write_of(struct service *service, size_t value_bytes)
+{
+    struct wire wire = {0};
+    char *json = malloc(value_bytes + 64);
+    assert_non_null(json);
+    snprintf(json, value_bytes + 64, "{\"key\": \"k\", \"value\": \"%0*d\"}", (int)value_bytes, 0);
+    wire_add(&wire, "SetSetting", json, 0);
+    free(json);
+    return passage_start(service, &wire);
+}
+
+static void expect_write(struct passage *passage, enum chatstore_status status, const char *part)
+{
+    Chatstore__V1__Reply *reply = passage_wait(passage);
+    expect_result(reply, 0, status, part);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+}
+
+static void large_requests_are_refused_until_others_end(void **state)
+{
+    enum { ROUNDS = 3, LARGE = 400 << 10, LARGER = 2 << 20, SMALL = 20 << 10 };
+    struct service service;
+    (void)state;
+    service_start_limited(&service, "requests_bytes = 1048576");
+    for (int round = 0; round < ROUNDS; round++) { /* all room comes back */
+        struct sqlite3 *lock = sandbox_lock(&service.sandbox, "main.db");
+        struct passage *first = start_write_of(&service, LARGE);
+        expect_write(start_write_of(&service, LARGE), CHATSTORE_RESOURCE_EXHAUSTED,
+                     "(requests_bytes = 1048576)");
+        struct passage *small = start_write_of(&service, SMALL);
+        service_expect(&service, "Ping", "{}", CHATSTORE_OK, NULL);
+        sandbox_unlock(lock);
+        expect_write(first, CHATSTORE_OK, NULL);
+        expect_write(small, CHATSTORE_OK, NULL);
+        expect_write(start_write_of(&service, LARGE), CHATSTORE_OK, NULL);
+        expect_write(start_write_of(&service, LARGER), CHATSTORE_OK, NULL); /* it is alone */
+    }
+    service_stop(&service);
+}
+
+/* Of few bytes much memory may be made. */
+static void requests_that_become_large_are_refused(void **state)
+{
+    enum { UPDATES = 5000, FIRST_BYTES = 480 << 10 };
+    struct service service;
+    struct wire wire = {0};
+    size_t bytes, room = UPDATES * 4 + 32;
+    char *payload = malloc(room);
+    (void)state;
+    assert_non_null(payload);
+    bytes = (size_t)snprintf(payload, room, "{\"updates\": [{}");
+    for (int i = 1; i < UPDATES; i++)
+        bytes += (size_t)snprintf(payload + bytes, room - bytes, ",{}");
+    snprintf(payload + bytes, room - bytes, "]}");
+    service_start_limited(&service, "requests_bytes = 1048576");
+    struct sqlite3 *lock = sandbox_lock(&service.sandbox, "main.db");
+    struct passage *first = start_write_of(&service, FIRST_BYTES);
+    service_expect(&service, "BatchUpdateTokens", payload, CHATSTORE_RESOURCE_EXHAUSTED,
+                   "requests_bytes");
+    sandbox_unlock(lock);
+    expect_write(first, CHATSTORE_OK, NULL);
+    wire_add(&wire, "BatchUpdateTokens", payload, 0);
+    Chatstore__V1__Reply *reply =
+        service_run(&service, &wire); /* has room, whatever else it lacks */
+    assert_true(!reply->results[0]->status ||
+                reply->results[0]->status->code != CHATSTORE_RESOURCE_EXHAUSTED);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    service_stop(&service);
+    free(payload);
+}
+
+/* As large as frames may be, so may be a value: in the frame, in the file, in the reply. */
+static void a_value_fills_a_large_frame(void **state)
+{
+    enum { BYTES = 40 << 20 };
+    struct service service;
+    struct wire wire = {0};
+    (void)state;
+    service_start_limited(&service, "frame_bytes = 67108864\nreply_bytes = 67108864");
+    expect_write(start_write_of(&service, BYTES), CHATSTORE_OK, NULL);
+    wire_add(&wire, "GetSetting", "{\"key\": \"k\"}", 0);
+    Chatstore__V1__Reply *reply = service_run(&service, &wire);
+    expect_result(reply, 0, CHATSTORE_OK, NULL);
+    assert_true(reply->results[0]->payload.len > BYTES);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+    service_stop(&service);
+}
+
 static void a_write_that_waits_too_long_is_not_done(void **state)
 {
     struct service service;
@@ -423,6 +511,9 @@ int main(void)
         cmocka_unit_test(calls_over_the_limit_are_refused_until_others_end),
         cmocka_unit_test(of_a_frame_over_the_limit_the_first_calls_are_admitted),
         cmocka_unit_test(a_frame_up_to_half_of_the_limit_is_admitted_whole_or_not),
+        cmocka_unit_test(large_requests_are_refused_until_others_end),
+        cmocka_unit_test(requests_that_become_large_are_refused),
+        cmocka_unit_test(a_value_fills_a_large_frame),
         cmocka_unit_test(a_write_that_waits_too_long_is_not_done),
         cmocka_unit_test(a_deadline_is_not_longer_than_the_server_allows),
         cmocka_unit_test(a_write_that_takes_too_long_is_undone),
