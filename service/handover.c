@@ -1,5 +1,7 @@
 #include "handover.h"
 
+#include "pool/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,10 +42,10 @@ bool source_holds_moved_file(struct source *source, const struct source_config *
 
 struct handover {
     struct pool *pool;
-    struct snapshot *before, *after;
+    struct snapshot *before, *during, *after;
     bool *leaves;           /* by number in before: its file is wanted by a gate of after */
-    size_t *from;           /* by number in after: for a gate, who has its file */
-    struct source **opened; /* by number in after: what a gate stands for */
+    size_t *to;             /* by number in before: of what leaves, that gate */
+    struct source **opened; /* by number in after: what a gate stands for; NULL after a failure */
 };
 
 /* Who has the file of gate j. False: nobody any more. */
@@ -57,7 +59,7 @@ static bool mark_leaving(struct handover *handover, size_t j)
         if (!sources_exclude_each_other(&leaving, &wanted) || !source_names_file(&leaving, &wanted))
             continue;
         handover->leaves[i] = true;
-        handover->from[j] = i;
+        handover->to[i] = j;
         found = true;
     }
     return found;
@@ -67,9 +69,9 @@ static bool plan(struct handover *handover, struct status *why)
 {
     const struct snapshot *after = handover->after;
     handover->leaves = calloc(handover->before->source_count, sizeof *handover->leaves);
-    handover->from = calloc(after->source_count, sizeof *handover->from);
+    handover->to = calloc(handover->before->source_count, sizeof *handover->to);
     handover->opened = calloc(after->source_count, sizeof(struct source *));
-    if (!handover->leaves || !handover->from || !handover->opened) {
+    if (!handover->leaves || !handover->to || !handover->opened) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return false;
     }
@@ -85,7 +87,18 @@ static bool plan(struct handover *handover, struct status *why)
             return false;
         }
     }
-    return true;
+    handover->during = snapshot_new_gated(handover->before, handover->leaves, clock_now_ms());
+    if (!handover->during)
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return handover->during != NULL;
+}
+
+static void handover_free(struct handover *handover)
+{
+    free(handover->opened);
+    free(handover->to);
+    free(handover->leaves);
+    free(handover);
 }
 
 struct handover *handover_plan(struct pool *pool, struct snapshot *before, struct snapshot *after,
@@ -103,14 +116,9 @@ struct handover *handover_plan(struct pool *pool, struct snapshot *before, struc
     return NULL;
 }
 
-void handover_free(struct handover *handover)
+struct snapshot *handover_during(const struct handover *handover)
 {
-    if (!handover)
-        return;
-    free(handover->opened);
-    free(handover->from);
-    free(handover->leaves);
-    free(handover);
+    return handover->during;
 }
 
 static void close_leaving(const struct handover *handover)
@@ -187,14 +195,13 @@ static void release_gate(struct shared_source *shared, struct source *source, bo
         source_submit(source, job);
 }
 
-/* The jobs at the gates of `after`, which does not come into force, go to the sources of `before`.
- */
-static void release_gates_back(const struct handover *handover)
+/* What was opened, when not all could be. */
+static void close_opened(const struct handover *handover)
 {
     for (size_t j = 0; j < handover->after->source_count; j++) {
-        struct shared_source *shared = handover->after->sources[j];
-        if (!shared->source)
-            release_gate(shared, handover->before->sources[handover->from[j]]->source, true);
+        if (handover->opened[j])
+            source_close(handover->opened[j]);
+        handover->opened[j] = NULL;
     }
 }
 
@@ -203,14 +210,10 @@ static bool exchange(const struct handover *handover, struct status *why)
 {
     close_leaving(handover);
     bool sound = open_gates(handover, why);
-    for (size_t j = 0; j < handover->after->source_count; j++) {
-        if (handover->opened[j] && sound)
-            release_gate(handover->after->sources[j], handover->opened[j], false);
-        else if (handover->opened[j])
-            source_close(handover->opened[j]);
-    }
-    if (!sound)
+    if (!sound) {
+        close_opened(handover);
         reopen_leaving(handover);
+    }
     snapshot_hold(handover->before);
     return sound;
 }
@@ -225,7 +228,24 @@ bool handover_run(struct handover *handover, struct status *why)
                    "a file goes from one source to another, for which the calls that began before "
                    "must end; after %d ms some had not",
                    WAIT_MS);
-    if (!sound)
-        release_gates_back(handover);
     return sound;
+}
+
+/* Those that waited since before the change come first: a repeat of one of them, routed by `after`,
+ * is looked for behind it. */
+void handover_end(struct handover *handover)
+{
+    const struct snapshot *before = handover->before, *after = handover->after;
+    for (size_t i = 0; i < before->source_count; i++) {
+        if (!handover->leaves[i])
+            continue;
+        struct source *source = handover->opened[handover->to[i]];
+        release_gate(handover->during->sources[i], source ? source : before->sources[i]->source,
+                     true);
+    }
+    for (size_t j = 0; j < after->source_count; j++) {
+        if (handover->opened[j])
+            release_gate(after->sources[j], handover->opened[j], false);
+    }
+    handover_free(handover);
 }
