@@ -2,6 +2,7 @@
 
 #include "pool/clock.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 enum {
     WAIT_MS = 3000,        /* for the calls that began before; less than merge_ms */
     MEMORY_RETRY_MS = 100, /* before a source that must be reopened is tried again */
+    SWEEP_MS = 20,         /* between looks at whether somebody has waited too long */
 };
 
 bool sources_exclude_each_other(const struct source_config *a, const struct source_config *b)
@@ -46,6 +48,10 @@ struct handover {
     bool *leaves;           /* by number in before: its file is wanted by a gate of after */
     size_t *to;             /* by number in before: of what leaves, that gate */
     struct source **opened; /* by number in after: what a gate stands for; NULL after a failure */
+    struct task sweep_task;
+    pthread_mutex_t lock;
+    pthread_cond_t swept;
+    bool sweeping, ending; /* under the lock */
 };
 
 /* Who has the file of gate j. False: nobody any more. */
@@ -93,8 +99,70 @@ static bool plan(struct handover *handover, struct status *why)
     return handover->during != NULL;
 }
 
+/* ---- Those that wait too long at the gates ---- */
+
+static void take_late(struct shared_source *shared, const char *name, struct job_queue *late)
+{
+    int64_t now_ms = clock_now_ms();
+    struct job_queue kept;
+    job_queue_init(&kept);
+    pthread_mutex_lock(&shared->lock);
+    for (struct job *job; (job = job_queue_pop(&shared->waiting)) != NULL;)
+        job_queue_push(now_ms < job->deadline_ms ? &kept : late, job);
+    job_queue_append(&shared->waiting, &kept);
+    pthread_mutex_unlock(&shared->lock);
+    for (struct job *job = late->first; job; job = job->next)
+        status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+                   "source %s: %s waited for a reload to open it anew until its deadline; it was "
+                   "not begun",
+                   name, job->call->name);
+}
+
+static void sweep_task_run(struct task *task)
+{
+    struct handover *handover =
+        (struct handover *)((char *)task - offsetof(struct handover, sweep_task));
+    const struct snapshot *during = handover->during;
+    for (size_t i = 0; i < during->source_count; i++) {
+        struct job_queue late;
+        job_queue_init(&late);
+        if (handover->leaves[i])
+            take_late(during->sources[i], during->config->sources[i].name, &late);
+        for (struct job *job; (job = job_queue_pop(&late)) != NULL;)
+            job->done(job);
+    }
+    pthread_mutex_lock(&handover->lock);
+    handover->sweeping = !handover->ending;
+    if (handover->sweeping)
+        workers_post_at(handover->pool->writers, task, clock_now_ms() + SWEEP_MS);
+    else
+        pthread_cond_signal(&handover->swept);
+    pthread_mutex_unlock(&handover->lock);
+}
+
+static void begin_sweeping(struct handover *handover)
+{
+    handover->sweeping = true;
+    workers_post_at(handover->pool->writers, &handover->sweep_task, clock_now_ms() + SWEEP_MS);
+}
+
+static void end_sweeping(struct handover *handover)
+{
+    pthread_mutex_lock(&handover->lock);
+    handover->ending = true;
+    if (workers_cancel(handover->pool->writers, &handover->sweep_task))
+        handover->sweeping = false;
+    while (handover->sweeping)
+        pthread_cond_wait(&handover->swept, &handover->lock);
+    pthread_mutex_unlock(&handover->lock);
+}
+
+/* ---- Its beginning ---- */
+
 static void handover_free(struct handover *handover)
 {
+    pthread_cond_destroy(&handover->swept);
+    pthread_mutex_destroy(&handover->lock);
     free(handover->opened);
     free(handover->to);
     free(handover->leaves);
@@ -109,7 +177,10 @@ struct handover *handover_plan(struct pool *pool, struct snapshot *before, struc
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    *handover = (struct handover){.pool = pool, .before = before, .after = after};
+    *handover = (struct handover){
+        .pool = pool, .before = before, .after = after, .sweep_task.fn = sweep_task_run};
+    pthread_mutex_init(&handover->lock, NULL);
+    pthread_cond_init(&handover->swept, NULL);
     if (plan(handover, why))
         return handover;
     handover_free(handover);
@@ -120,6 +191,8 @@ struct snapshot *handover_during(const struct handover *handover)
 {
     return handover->during;
 }
+
+/* ---- Its course ---- */
 
 static void close_leaving(const struct handover *handover)
 {
@@ -220,6 +293,7 @@ static bool exchange(const struct handover *handover, struct status *why)
 
 bool handover_run(struct handover *handover, struct status *why)
 {
+    begin_sweeping(handover);
     bool sound = snapshot_wait_unused(handover->before, WAIT_MS);
     if (sound)
         sound = exchange(handover, why);
@@ -236,6 +310,7 @@ bool handover_run(struct handover *handover, struct status *why)
 void handover_end(struct handover *handover)
 {
     const struct snapshot *before = handover->before, *after = handover->after;
+    end_sweeping(handover);
     for (size_t i = 0; i < before->source_count; i++) {
         if (!handover->leaves[i])
             continue;

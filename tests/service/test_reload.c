@@ -20,6 +20,7 @@
 
 #include "engine_fixture.h"
 #include "json.h"
+#include "pool/clock.h"
 #include "proto/call.h"
 #include "raw_client.h"
 
@@ -447,6 +448,31 @@ static void what_waited_is_done_where_it_went_and_once(void **state)
     service_stop(&service);
 }
 
+static void what_waits_ends_at_its_deadline(void **state)
+{
+    struct service service;
+    struct reloading reloading;
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, chat_in_two);
+    struct passage *held = hold_configuration(&service);
+    reloading_begin(&reloading, &service, chat_in_three);
+    wait_for_gate(&service, "one");
+    struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, "");
+    int64_t began_ms = clock_now_ms();
+    expect_refusal(start_write(&service, "SetSetting", "{\"key\": \"l\"}", 300, ""),
+                   CHATSTORE_DEADLINE_EXCEEDED, "one: SetSetting waited for a reload");
+    int64_t took_ms = clock_now_ms() - began_ms;
+    assert_true(took_ms >= 300 && took_ms < 1500);
+    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    expect_source(waiting, "one");
+    assert_true(reloading_end(&reloading));
+    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
+                                     "SELECT count(*) FROM settings WHERE key = 'l'"),
+                     0);
+    service_stop(&service);
+}
+
 static void what_waited_is_judged_by_the_rights_that_came(void **state)
 {
     struct service service;
@@ -731,6 +757,7 @@ int main(void)
         cmocka_unit_test(a_call_that_does_not_end_keeps_the_file),
         cmocka_unit_test(nothing_of_a_reload_that_fails_is_to_be_seen),
         cmocka_unit_test(what_waited_is_done_where_it_went_and_once),
+        cmocka_unit_test(what_waits_ends_at_its_deadline),
         cmocka_unit_test(what_waited_is_judged_by_the_rights_that_came),
         cmocka_unit_test(a_reply_that_is_dropped_holds_up_no_reload),
         cmocka_unit_test(a_file_that_has_become_none_is_given_back),
