@@ -272,6 +272,30 @@ static void the_watchdog_needs_no_token(void **state)
     unsetenv("WATCHDOG_USEC");
 }
 
+/* Its sockets are its own when the watchdog is heard of, and it is ready when the lock is gone. */
+static void two_signals_before_it_is_ready_leave_no_files(void **state)
+{
+    struct ground *ground = *state;
+    struct supervisor supervisor;
+    const char *const arguments[] = {"--config", ground->config, NULL};
+    char text[64] = "";
+    setenv("WATCHDOG_USEC", "20000", 1);
+    supervisor_open(&supervisor, ground, false);
+    ground_configure(ground, one);
+    struct sqlite3 *lock = sandbox_lock(&ground->sandbox, "one.db");
+    program_start(&ground->program, "CHATSTORE_TEST_CHATSTORED", arguments);
+    assert_true(recv(supervisor.socket, text, sizeof text - 1, 0) > 0);
+    assert_string_equal(text, "WATCHDOG=1");
+    assert_int_equal(access(ground->socket, F_OK), 0);
+    assert_int_equal(kill(ground->program.pid, SIGTERM), 0);
+    assert_int_equal(kill(ground->program.pid, SIGINT), 0);
+    assert_true(program_wait(&ground->program) >= 128);
+    expect_no_files(ground);
+    sandbox_unlock(lock);
+    supervisor_close(&supervisor);
+    unsetenv("WATCHDOG_USEC");
+}
+
 static void the_journal_gets_priorities_and_no_times(void **state)
 {
     struct ground *ground = *state;
@@ -302,6 +326,7 @@ int main(void)
         CLAIM(a_server_that_does_not_start_is_never_ready),
         CLAIM(the_watchdog_hears_of_an_engine_that_answers),
         CLAIM(the_watchdog_needs_no_token),
+        CLAIM(two_signals_before_it_is_ready_leave_no_files),
         CLAIM(the_journal_gets_priorities_and_no_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
