@@ -159,7 +159,18 @@ static void what_needs_a_restart_is_refused_and_named(void **state)
     snprintf(toml, sizeof toml, "%s[service.limits]\nframe_bytes = 5000\n", two);
     ground_configure(ground, toml);
     ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION,
-                        "service.limits.frame_bytes: 4194304 -> 5000");
+                        "service.limits.frame_bytes: 4194304 -> 5000; until then this waits too: "
+                        "source added: two");
+    ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION,
+                        "chats mapped: 2: -101 to two, -100 to two");
+    FILE *to = fmemopen(toml, sizeof toml, "w");
+    assert_non_null(to);
+    fprintf(to, "[service.limits]\nframe_bytes = 5000\n%s", one);
+    for (int i = 0; i < 20; i++)
+        fprintf(to, "s%d = { path = \"%d.db\" }\n", i, i);
+    fclose(to);
+    ground_configure(ground, toml);
+    ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION, "more (the server's log)");
     snprintf(toml, sizeof toml, "%s[service]\nlisten = [\"ipc://other\"]\n", two);
     sandbox_write(&ground->sandbox, "chatstore.toml", toml);
     ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION, "service.listen: ");
