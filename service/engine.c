@@ -235,6 +235,17 @@ bool engine_drain(struct engine *engine, unsigned wait_ms)
     return engine->calls_in_flight == 0;
 }
 
+void engine_checkpoint(struct engine *engine)
+{
+    struct snapshot *snapshot = engine_hold_snapshot(engine);
+    for (size_t i = 0; i < snapshot->source_count; i++) {
+        struct source *source = snapshot->sources[i]->source;
+        if (source)
+            source_checkpoint(source);
+    }
+    snapshot_release(snapshot);
+}
+
 void engine_close(struct engine *engine)
 {
     if (engine->snapshot)
