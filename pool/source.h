@@ -137,6 +137,11 @@ bool source_data_version(struct source *source, uint64_t *version_out);
  * done is called exactly once, possibly before this returns. Never blocks. */
 void source_submit(struct source *source, struct job *job);
 
+/* If no write runs or waits: bring what was written into the file, as closing does. Blocks as long
+ * as that takes, and writes that come meanwhile wait; not on a worker. For a process that ends with
+ * calls under way, which keep the source from being closed. */
+void source_checkpoint(struct source *source);
+
 /* For a thread that only waits for its job anyway: between these calls, source_submit() on this
  * thread runs a write at once, on this very thread, if the writer has nothing to do; then it blocks
  * as the write does. Saves two changes of threads, which cost more than a small write. */

@@ -49,6 +49,9 @@ struct source_ops {
     /* Before the writer's connection is closed: what was committed is brought to where the next one
      * finds it. False: that has to wait for a read. */
     bool (*rescue)(struct connection *connection);
+    /* The writer's, which stays open: the same as far as nobody stands in the way, for a process
+     * that ends without closing. */
+    void (*checkpoint)(struct connection *connection);
     /* Run a read within `steps_max` units of effort (0 = until the job's deadline). */
     enum outcome (*read)(struct connection *connection, struct job *job, uint64_t steps_max);
     /* Several reads that follow see one state of the data, and cost one lock. Never fail: without a

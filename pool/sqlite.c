@@ -424,6 +424,14 @@ static void shorten_journal(struct sqlite_connection *connection)
     connection->base.source->journal_long_ms = is_long ? clock_now_ms() : 0;
 }
 
+static void sqlite_checkpoint(struct connection *base)
+{
+    struct sqlite_connection *connection = sqlite_of(base);
+    struct status why;
+    if (may_commit(connection, &why))
+        sqlite3_wal_checkpoint_v2(connection->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 static enum outcome sqlite_commit(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
@@ -452,6 +460,7 @@ const struct source_ops sqlite_source_ops = {
     .connect = sqlite_connect,
     .disconnect = sqlite_disconnect,
     .rescue = sqlite_rescue,
+    .checkpoint = sqlite_checkpoint,
     .prepare = sqlite_prepare,
     .read = sqlite_read,
     .begin_snapshot = sqlite_begin_snapshot,

@@ -264,11 +264,9 @@ static bool group_run(struct source *source)
     return true;
 }
 
-void writer_task_run(struct task *task)
+/* The writer's connection is given back, or goes to the next group. */
+static void end_writing(struct source *source)
 {
-    struct source *source = (struct source *)((char *)task - offsetof(struct source, write_task));
-    if (!group_run(source))
-        return;
     struct job_queue refused;
     struct status why;
     job_queue_init(&refused);
@@ -288,4 +286,25 @@ void writer_task_run(struct task *task)
     else
         pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
+}
+
+void writer_task_run(struct task *task)
+{
+    struct source *source = (struct source *)((char *)task - offsetof(struct source, write_task));
+    if (group_run(source))
+        end_writing(source);
+}
+
+void source_checkpoint(struct source *source)
+{
+    pthread_mutex_lock(&source->lock);
+    bool idle = source->state == SOURCE_UP && source->writer && !source->writing &&
+                !source->opening && !source->closing;
+    if (idle)
+        source->writing = true;
+    pthread_mutex_unlock(&source->lock);
+    if (!idle)
+        return;
+    source->ops->checkpoint(source->writer);
+    end_writing(source);
 }

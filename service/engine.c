@@ -63,6 +63,30 @@ static void publish(struct engine *engine, struct snapshot *snapshot)
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* Go over with files that change hands. What may have calls under way afterwards is not `before`
+ * itself, but what was in force meanwhile. */
+static bool hand_over(struct engine *engine, struct snapshot *before, struct snapshot *after,
+                      struct snapshot **old_out, struct status *why)
+{
+    struct handover *handover = handover_plan(&engine->pool, before, after, why);
+    if (!handover)
+        return false;
+    struct snapshot *during = handover_during(handover);
+    publish(engine, during);
+    bool sound = handover_run(handover, why);
+    publish(engine, sound ? after : before);
+    handover_end(handover);
+    if (!sound) {
+        snapshot_retire(during);
+        return false;
+    }
+    during->owned_config = before->owned_config;
+    before->owned_config = NULL;
+    snapshot_retire(before);
+    *old_out = during;
+    return true;
+}
+
 bool engine_reload(struct engine *engine, struct config *config, struct snapshot **old_out,
                    struct status *why)
 {
@@ -78,25 +102,18 @@ bool engine_reload(struct engine *engine, struct config *config, struct snapshot
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "%s", strerror(error));
         return false;
     }
-    struct handover *handover = NULL;
     bool sound = snapshot_news_are_up(after, before, why);
     if (sound && snapshot_has_gates(after)) {
-        handover = handover_plan(&engine->pool, before, after, why);
-        sound = handover != NULL;
-    }
-    if (sound) {
+        sound = hand_over(engine, before, after, old_out, why);
+    } else if (sound) {
         publish(engine, after);
-        sound = !handover || handover_run(handover, why);
-        if (!sound)
-            publish(engine, before);
+        *old_out = before;
     }
-    handover_free(handover);
     if (!sound) {
         snapshot_retire(after);
         return false;
     }
     after->owned_config = config;
-    *old_out = before;
     return true;
 }
 
@@ -217,6 +234,17 @@ bool engine_drain(struct engine *engine, unsigned wait_ms)
     while (engine->calls_in_flight > 0 && clock_now_ms() < until_ms)
         usleep(DRAIN_LOOK_MS * 1000);
     return engine->calls_in_flight == 0;
+}
+
+void engine_checkpoint(struct engine *engine)
+{
+    struct snapshot *snapshot = engine_hold_snapshot(engine);
+    for (size_t i = 0; i < snapshot->source_count; i++) {
+        struct source *source = snapshot->sources[i]->source;
+        if (source)
+            source_checkpoint(source);
+    }
+    snapshot_release(snapshot);
 }
 
 void engine_close(struct engine *engine)

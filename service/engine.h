@@ -81,6 +81,9 @@ struct audit *engine_audit(struct engine *engine);
  * ended. False: some had not after wait_ms. */
 bool engine_drain(struct engine *engine, unsigned wait_ms);
 
+/* Where calls will not end in time: checkpoint the sources that have no write under way. */
+void engine_checkpoint(struct engine *engine);
+
 /* After the last frame is done. Checkpoints and closes the sources. */
 void engine_close(struct engine *engine);
 

@@ -1,5 +1,8 @@
 #include "handover.h"
 
+#include "pool/clock.h"
+
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +12,7 @@
 enum {
     WAIT_MS = 3000,        /* for the calls that began before; less than merge_ms */
     MEMORY_RETRY_MS = 100, /* before a source that must be reopened is tried again */
+    SWEEP_MS = 20,         /* between looks at whether somebody has waited too long */
 };
 
 bool sources_exclude_each_other(const struct source_config *a, const struct source_config *b)
@@ -40,10 +44,14 @@ bool source_holds_moved_file(struct source *source, const struct source_config *
 
 struct handover {
     struct pool *pool;
-    struct snapshot *before, *after;
+    struct snapshot *before, *during, *after;
     bool *leaves;           /* by number in before: its file is wanted by a gate of after */
-    size_t *from;           /* by number in after: for a gate, who has its file */
-    struct source **opened; /* by number in after: what a gate stands for */
+    size_t *to;             /* by number in before: of what leaves, that gate */
+    struct source **opened; /* by number in after: what a gate stands for; NULL after a failure */
+    struct task sweep_task;
+    pthread_mutex_t lock;
+    pthread_cond_t swept;
+    bool sweeping, ending; /* under the lock */
 };
 
 /* Who has the file of gate j. False: nobody any more. */
@@ -57,7 +65,7 @@ static bool mark_leaving(struct handover *handover, size_t j)
         if (!sources_exclude_each_other(&leaving, &wanted) || !source_names_file(&leaving, &wanted))
             continue;
         handover->leaves[i] = true;
-        handover->from[j] = i;
+        handover->to[i] = j;
         found = true;
     }
     return found;
@@ -67,9 +75,9 @@ static bool plan(struct handover *handover, struct status *why)
 {
     const struct snapshot *after = handover->after;
     handover->leaves = calloc(handover->before->source_count, sizeof *handover->leaves);
-    handover->from = calloc(after->source_count, sizeof *handover->from);
+    handover->to = calloc(handover->before->source_count, sizeof *handover->to);
     handover->opened = calloc(after->source_count, sizeof(struct source *));
-    if (!handover->leaves || !handover->from || !handover->opened) {
+    if (!handover->leaves || !handover->to || !handover->opened) {
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return false;
     }
@@ -85,7 +93,80 @@ static bool plan(struct handover *handover, struct status *why)
             return false;
         }
     }
-    return true;
+    handover->during = snapshot_new_gated(handover->before, handover->leaves, clock_now_ms());
+    if (!handover->during)
+        status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return handover->during != NULL;
+}
+
+/* ---- Those that wait too long at the gates ---- */
+
+static void take_late(struct shared_source *shared, const char *name, struct job_queue *late)
+{
+    int64_t now_ms = clock_now_ms();
+    struct job_queue kept;
+    job_queue_init(&kept);
+    pthread_mutex_lock(&shared->lock);
+    for (struct job *job; (job = job_queue_pop(&shared->waiting)) != NULL;)
+        job_queue_push(now_ms < job->deadline_ms ? &kept : late, job);
+    job_queue_append(&shared->waiting, &kept);
+    pthread_mutex_unlock(&shared->lock);
+    for (struct job *job = late->first; job; job = job->next)
+        status_set(&job->status, STATUS_DEADLINE_EXCEEDED,
+                   "source %s: %s waited for a reload to open it anew until its deadline; it was "
+                   "not begun",
+                   name, job->call->name);
+}
+
+static void sweep_task_run(struct task *task)
+{
+    struct handover *handover =
+        (struct handover *)((char *)task - offsetof(struct handover, sweep_task));
+    const struct snapshot *during = handover->during;
+    for (size_t i = 0; i < during->source_count; i++) {
+        struct job_queue late;
+        job_queue_init(&late);
+        if (handover->leaves[i])
+            take_late(during->sources[i], during->config->sources[i].name, &late);
+        for (struct job *job; (job = job_queue_pop(&late)) != NULL;)
+            job->done(job);
+    }
+    pthread_mutex_lock(&handover->lock);
+    handover->sweeping = !handover->ending;
+    if (handover->sweeping)
+        workers_post_at(handover->pool->writers, task, clock_now_ms() + SWEEP_MS);
+    else
+        pthread_cond_signal(&handover->swept);
+    pthread_mutex_unlock(&handover->lock);
+}
+
+static void begin_sweeping(struct handover *handover)
+{
+    handover->sweeping = true;
+    workers_post_at(handover->pool->writers, &handover->sweep_task, clock_now_ms() + SWEEP_MS);
+}
+
+static void end_sweeping(struct handover *handover)
+{
+    pthread_mutex_lock(&handover->lock);
+    handover->ending = true;
+    if (workers_cancel(handover->pool->writers, &handover->sweep_task))
+        handover->sweeping = false;
+    while (handover->sweeping)
+        pthread_cond_wait(&handover->swept, &handover->lock);
+    pthread_mutex_unlock(&handover->lock);
+}
+
+/* ---- Its beginning ---- */
+
+static void handover_free(struct handover *handover)
+{
+    pthread_cond_destroy(&handover->swept);
+    pthread_mutex_destroy(&handover->lock);
+    free(handover->opened);
+    free(handover->to);
+    free(handover->leaves);
+    free(handover);
 }
 
 struct handover *handover_plan(struct pool *pool, struct snapshot *before, struct snapshot *after,
@@ -96,22 +177,22 @@ struct handover *handover_plan(struct pool *pool, struct snapshot *before, struc
         status_set(why, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    *handover = (struct handover){.pool = pool, .before = before, .after = after};
+    *handover = (struct handover){
+        .pool = pool, .before = before, .after = after, .sweep_task.fn = sweep_task_run};
+    pthread_mutex_init(&handover->lock, NULL);
+    pthread_cond_init(&handover->swept, NULL);
     if (plan(handover, why))
         return handover;
     handover_free(handover);
     return NULL;
 }
 
-void handover_free(struct handover *handover)
+struct snapshot *handover_during(const struct handover *handover)
 {
-    if (!handover)
-        return;
-    free(handover->opened);
-    free(handover->from);
-    free(handover->leaves);
-    free(handover);
+    return handover->during;
 }
+
+/* ---- Its course ---- */
 
 static void close_leaving(const struct handover *handover)
 {
@@ -187,14 +268,13 @@ static void release_gate(struct shared_source *shared, struct source *source, bo
         source_submit(source, job);
 }
 
-/* The jobs at the gates of `after`, which does not come into force, go to the sources of `before`.
- */
-static void release_gates_back(const struct handover *handover)
+/* What was opened, when not all could be. */
+static void close_opened(const struct handover *handover)
 {
     for (size_t j = 0; j < handover->after->source_count; j++) {
-        struct shared_source *shared = handover->after->sources[j];
-        if (!shared->source)
-            release_gate(shared, handover->before->sources[handover->from[j]]->source, true);
+        if (handover->opened[j])
+            source_close(handover->opened[j]);
+        handover->opened[j] = NULL;
     }
 }
 
@@ -203,20 +283,17 @@ static bool exchange(const struct handover *handover, struct status *why)
 {
     close_leaving(handover);
     bool sound = open_gates(handover, why);
-    for (size_t j = 0; j < handover->after->source_count; j++) {
-        if (handover->opened[j] && sound)
-            release_gate(handover->after->sources[j], handover->opened[j], false);
-        else if (handover->opened[j])
-            source_close(handover->opened[j]);
-    }
-    if (!sound)
+    if (!sound) {
+        close_opened(handover);
         reopen_leaving(handover);
+    }
     snapshot_hold(handover->before);
     return sound;
 }
 
 bool handover_run(struct handover *handover, struct status *why)
 {
+    begin_sweeping(handover);
     bool sound = snapshot_wait_unused(handover->before, WAIT_MS);
     if (sound)
         sound = exchange(handover, why);
@@ -225,7 +302,25 @@ bool handover_run(struct handover *handover, struct status *why)
                    "a file goes from one source to another, for which the calls that began before "
                    "must end; after %d ms some had not",
                    WAIT_MS);
-    if (!sound)
-        release_gates_back(handover);
     return sound;
+}
+
+/* Those that waited since before the change come first: a repeat of one of them, routed by `after`,
+ * is looked for behind it. */
+void handover_end(struct handover *handover)
+{
+    const struct snapshot *before = handover->before, *after = handover->after;
+    end_sweeping(handover);
+    for (size_t i = 0; i < before->source_count; i++) {
+        if (!handover->leaves[i])
+            continue;
+        struct source *source = handover->opened[handover->to[i]];
+        release_gate(handover->during->sources[i], source ? source : before->sources[i]->source,
+                     true);
+    }
+    for (size_t j = 0; j < after->source_count; j++) {
+        if (handover->opened[j])
+            release_gate(after->sources[j], handover->opened[j], false);
+    }
+    handover_free(handover);
 }

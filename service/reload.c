@@ -12,7 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { END_MS = 500 }; /* for which an answer waits until the configuration before is gone */
+enum {
+    END_MS = 500,    /* for which an answer waits until the configuration before is gone */
+    WHY_BYTES = 480, /* of an answer, behind "nothing was changed: " */
+    MORE_BYTES = 56, /* of these, for the words on what is not shown */
+};
 
 struct reload {
     struct engine *engine;
@@ -27,6 +31,46 @@ struct reload {
     bool busy;             /* from the request until the configuration before is gone */
     bool stopping;
 };
+
+/* ---- Lists in an answer ---- */
+
+/* As many as there is room for, the first of them in any case, and how many more there are. */
+struct items {
+    char text[WHY_BYTES + 1];
+    size_t room, bytes, shown; /* room: at least MORE_BYTES and a little */
+    bool full;
+};
+
+static void items_add(struct items *items, const char *item)
+{
+    size_t left = items->room - items->bytes - MORE_BYTES;
+    bool fits = strlen(item) + 2 <= left;
+    items->full = items->full || (items->shown > 0 && !fits);
+    if (items->full)
+        return;
+    snprintf(items->text + items->bytes, left + 1, "%s%s", items->shown > 0 ? "; " : "", item);
+    items->bytes = strlen(items->text);
+    items->shown++;
+}
+
+static void items_end(struct items *items, size_t total)
+{
+    if (total > items->shown)
+        snprintf(items->text + items->bytes, MORE_BYTES + 1, "; and %zu more (the server's log)",
+                 total - items->shown);
+    items->bytes = strlen(items->text);
+}
+
+static void items_add_changes(struct items *items, const struct config_change *changes,
+                              size_t count, size_t total)
+{
+    for (size_t i = 0; i < count; i++) {
+        char line[1024];
+        snprintf(line, sizeof line, "%s: %s", changes[i].what, changes[i].detail);
+        items_add(items, line);
+    }
+    items_end(items, total);
+}
 
 /* ---- Reading the file ---- */
 
@@ -43,24 +87,15 @@ static bool is_unchanged(const struct stat *before, const struct stat *after)
 /* The errors of the report, as many as there is room for. */
 static void say_errors(const struct config_report *report, struct status *why)
 {
-    char text[sizeof why->text];
-    size_t shown = 0, bytes = 0;
+    struct items items = {.room = WHY_BYTES};
     for (size_t i = 0; i < report->count; i++) {
         char line[1024];
-        if (report->findings[i].severity != CONFIG_ERROR)
-            continue;
-        config_finding_text(report, &report->findings[i], line, sizeof line);
-        size_t room = sizeof text - bytes;
-        if (shown > 0 && strlen(line) + 40 > room)
-            break;
-        bytes += (size_t)snprintf(text + bytes, room, "%s%s", shown > 0 ? "; " : "", line);
-        bytes = bytes < sizeof text ? bytes : sizeof text - 1;
-        shown++;
+        if (report->findings[i].severity == CONFIG_ERROR)
+            items_add(&items, config_finding_text(report, &report->findings[i], line, sizeof line));
     }
-    if (report->total[CONFIG_ERROR] > shown)
-        snprintf(text + bytes, sizeof text - bytes, "; and %zu more errors (the server's log)",
-                 report->total[CONFIG_ERROR] - shown);
-    status_set(why, STATUS_FAILED_PRECONDITION, "%s", shown > 0 ? text : "the file has errors");
+    items_end(&items, report->total[CONFIG_ERROR]);
+    status_set(why, STATUS_FAILED_PRECONDITION, "%s",
+               items.shown > 0 ? items.text : "the file has errors");
 }
 
 static bool load(const struct reload *reload, struct config **config_out,
@@ -92,18 +127,17 @@ static bool load(const struct reload *reload, struct config **config_out,
  * taken in part. */
 static bool needs_no_restart(const struct config_diff *diff, struct status *why)
 {
-    char text[sizeof why->text] = "", others[64] = "";
-    size_t bytes = 0;
+    static const char restarts_text[] = "the running server would have to be restarted for: ";
+    static const char others_text[] = "; until then this waits too: ";
+    enum { LISTS_BYTES = WHY_BYTES - (sizeof restarts_text - 1) - (sizeof others_text - 1) };
     if (diff->restart_total == 0)
         return true;
-    if (diff->total > 0)
-        snprintf(others, sizeof others, "; until then the other changes (%zu) wait", diff->total);
-    for (size_t i = 0; i < diff->restart_count && bytes < sizeof text; i++)
-        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "%s%s: %s", i > 0 ? "; " : "",
-                                  diff->restart[i].what, diff->restart[i].detail);
-    status_set(why, STATUS_FAILED_PRECONDITION,
-               "the running server would have to be restarted for: %.300s%s%s", text,
-               bytes > 300 ? "..." : "", others);
+    struct items restarts = {.room = diff->total > 0 ? LISTS_BYTES * 2 / 3 : LISTS_BYTES};
+    items_add_changes(&restarts, diff->restart, diff->restart_count, diff->restart_total);
+    struct items others = {.room = LISTS_BYTES - restarts.bytes};
+    items_add_changes(&others, diff->changes, diff->count, diff->total);
+    status_set(why, STATUS_FAILED_PRECONDITION, "%s%s%s%s", restarts_text, restarts.text,
+               diff->total > 0 ? others_text : "", others.text);
     return false;
 }
 
@@ -180,7 +214,7 @@ static void end_reload(struct reload *reload, struct call_run *call, const struc
     if (call) {
         struct status answer = *why;
         if (why->code != STATUS_OK)
-            status_set(&answer, why->code, "nothing was changed: %.480s", why->text);
+            status_set(&answer, why->code, "nothing was changed: %.*s", WHY_BYTES, why->text);
         engine_answer_reload(call, &answer, diff, report);
     }
     if (ended)

@@ -338,6 +338,9 @@ static int start(struct server *server, const struct server_setup *setup)
         log_line(LOG_ERROR, "%s", reason);
         return EX_UNAVAILABLE;
     }
+    pthread_mutex_lock(&server->lock);
+    server->listening = true;
+    pthread_mutex_unlock(&server->lock);
     error = watchdog_start(server->engine, notify_watchdog_ms(), &server->watchdog);
     if (error != 0)
         log_line(LOG_WARN, "there is no watchdog: %s", strerror(error));
@@ -367,7 +370,6 @@ static void serve_until_told(struct server *server)
         notify_send("READY=1\nSTATUS=%zu of %zu sources up", sources.up, sources.count);
     log_line(LOG_INFO, "ready: %zu of %zu sources up", sources.up, sources.count);
     server->ready = true;
-    server->listening = true;
     if (server->asked)
         engine_log_state(server->engine);
     if (server->hung_up && !server->stopping)
@@ -375,8 +377,10 @@ static void serve_until_told(struct server *server)
     while (!server->stopping)
         pthread_cond_wait(&server->told, &server->lock);
     pthread_mutex_unlock(&server->lock);
-    if (!engine_drain(server->engine, DRAIN_MS))
-        cut_off(server, "calls have not ended in time");
+    if (engine_drain(server->engine, DRAIN_MS))
+        return;
+    engine_checkpoint(server->engine); /* calls to one source leave no others with a long -wal */
+    cut_off(server, "calls have not ended in time");
 }
 
 static void end(struct server *server)

@@ -123,10 +123,6 @@ static int open_sources(struct pool *pool, struct snapshot *snapshot, const stru
                         int64_t until_ms)
 {
     const struct config *config = snapshot->config;
-    snapshot->sources = calloc(config->source_count, sizeof(struct shared_source *));
-    snapshot->fallbacks = calloc(config->source_count, sizeof *snapshot->fallbacks);
-    if (!snapshot->sources || !snapshot->fallbacks)
-        return ENOMEM;
     for (; snapshot->source_count < config->source_count; snapshot->source_count++) {
         struct shared_source *shared = share_or_open(pool, config, snapshot->source_count, before);
         if (!shared)
@@ -146,28 +142,62 @@ uint64_t snapshot_next_number(void)
     return ++last;
 }
 
-int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
-                 int64_t until_ms, struct snapshot **snapshot_out)
+/* One without its sources; NULL for want of memory. */
+static struct snapshot *snapshot_begin(const struct config *config)
 {
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (!snapshot)
-        return ENOMEM;
+        return NULL;
     snapshot->number = snapshot_next_number();
     snapshot->config = config;
     snapshot->holders = 1;
     pthread_mutex_init(&snapshot->lock, NULL);
     pthread_cond_init(&snapshot->unused, NULL);
-    int error = config_new_router(config, &snapshot->router);
-    if (error == 0)
-        error = access_new(config, &snapshot->access);
-    if (error == 0)
-        error = open_sources(pool, snapshot, before, until_ms);
+    snapshot->sources = calloc(config->source_count, sizeof(struct shared_source *));
+    snapshot->fallbacks = calloc(config->source_count, sizeof *snapshot->fallbacks);
+    if (snapshot->sources && snapshot->fallbacks &&
+        config_new_router(config, &snapshot->router) == 0 &&
+        access_new(config, &snapshot->access) == 0)
+        return snapshot;
+    snapshot_retire(snapshot);
+    return NULL;
+}
+
+int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
+                 int64_t until_ms, struct snapshot **snapshot_out)
+{
+    struct snapshot *snapshot = snapshot_begin(config);
+    if (!snapshot)
+        return ENOMEM;
+    int error = open_sources(pool, snapshot, before, until_ms);
     if (error != 0) {
         snapshot_retire(snapshot);
         return error;
     }
     *snapshot_out = snapshot;
     return 0;
+}
+
+struct snapshot *snapshot_new_gated(const struct snapshot *before, const bool *gated,
+                                    int64_t now_ms)
+{
+    struct snapshot *snapshot = snapshot_begin(before->config);
+    if (!snapshot)
+        return NULL;
+    for (; snapshot->source_count < before->source_count; snapshot->source_count++) {
+        size_t i = snapshot->source_count;
+        snapshot->sources[i] = gated[i] ? shared_new() : before->sources[i];
+        if (!snapshot->sources[i])
+            break;
+        if (!gated[i])
+            snapshot->sources[i]->holders++;
+    }
+    /* It routes as `before` does, so this takes no memory. */
+    if (snapshot->source_count == before->source_count &&
+        snapshot_remember(snapshot, before, now_ms, 0) == 0)
+        return snapshot;
+    snapshot_retire(snapshot);
+    return NULL;
 }
 
 /* A file that was moved to where a new source wants it is free when its old source has noticed. */

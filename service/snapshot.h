@@ -15,9 +15,8 @@
 
 #include <pthread.h>
 
-/* A source and the snapshots that name it; the last one to go closes it. While another source, of
- * the snapshot before, still has its file, it is a gate: it has no source yet, and the jobs that
- * come wait (handover.c). */
+/* A source and the snapshots that name it; the last one to go closes it. While a file goes from one
+ * source to another it is a gate: it has no source, and the jobs that come wait (handover.c). */
 struct shared_source {
     struct source *_Atomic source; /* NULL: a gate */
     bool borrowed;                 /* the source is another shared_source's to close */
@@ -58,6 +57,11 @@ struct snapshot {
  * still writes are left closed, as gates. Returns 0 or an errno. */
 int snapshot_new(struct pool *pool, const struct config *config, const struct snapshot *before,
                  int64_t until_ms, struct snapshot **snapshot_out);
+
+/* Make one of the configuration that `before` has, with its sources but for those that are gated,
+ * by number: these are gates. NULL for want of memory. */
+struct snapshot *snapshot_new_gated(const struct snapshot *before, const bool *gated,
+                                    int64_t now_ms);
 
 /* Whether every source that `before` does not share, gates aside, is up, and none of these has a
  * file that is still open as a source that stays; else why not. */

@@ -3,11 +3,13 @@
 token is nowhere to be found. doors.py CHATSTORED CHATSTORE; 77 = skipped (no openssl)."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -74,8 +76,8 @@ class Doors(unittest.TestCase):
             file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in files.items() if value)
             file.write(more + "".join(client["toml"] for client in clients))
 
-    def serve(self, *arguments):
-        server = Server(CHATSTORED, self.folder, *(arguments or ("--config", self.path("chatstore.toml"))))
+    def serve(self, *arguments, **options):
+        server = Server(CHATSTORED, self.folder, *(arguments or ("--config", self.path("chatstore.toml"))), **options)
         self.addCleanup(lambda: server.process.poll() is None and server.process.kill())
         return server
 
@@ -239,6 +241,25 @@ class Doors(unittest.TestCase):
         self.expect_no_way_in(("signed by the CA", url, {"token": self.bot["token"]}))
         self.expect(self.call(url, token=self.bot["token"], files={"ca": self.path("other", "ca.pem")}), 0)
         self.assertIsNotNone(open_before.ask())
+        server.close()
+
+    def test_new_certificates_come_while_a_source_is_being_opened(self):
+        self.write_config([self.bot, self.ops], tls={"client-ca": None})
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.path("old.db"))
+        lock = sqlite3.connect(self.path("old.db"), isolation_level=None)
+        self.addCleanup(lock.close)
+        lock.execute("BEGIN EXCLUSIVE")
+        server = self.serve(until="listening on tls+tcp")
+        url = f"tls+tcp://127.0.0.1:{server.port('tls+tcp')}"
+        self.expect(self.call(url, token=self.bot["token"]), 0)
+        self.assertNotIn("ready: ", server.log())
+        self.write_config([self.bot, self.ops], tls={"certificate": self.path("other", "server.pem"),
+                                                     "key": self.path("other", "server.key"), "client-ca": None})
+        self.expect(self.ipc("reload", token=self.ops["token"]), 0)
+        self.expect(self.call(url, token=self.bot["token"], files={"ca": self.path("other", "ca.pem")}), 0)
+        lock.close()
+        server.wait_for("ready: ")
         server.close()
 
     def shake_hands(self, port):

@@ -20,6 +20,7 @@
 
 #include "engine_fixture.h"
 #include "json.h"
+#include "pool/clock.h"
 #include "proto/call.h"
 #include "raw_client.h"
 
@@ -158,7 +159,18 @@ static void what_needs_a_restart_is_refused_and_named(void **state)
     snprintf(toml, sizeof toml, "%s[service.limits]\nframe_bytes = 5000\n", two);
     ground_configure(ground, toml);
     ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION,
-                        "service.limits.frame_bytes: 4194304 -> 5000");
+                        "service.limits.frame_bytes: 4194304 -> 5000; until then this waits too: "
+                        "source added: two");
+    ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION,
+                        "chats mapped: 2: -101 to two, -100 to two");
+    FILE *to = fmemopen(toml, sizeof toml, "w");
+    assert_non_null(to);
+    fprintf(to, "[service.limits]\nframe_bytes = 5000\n%s", one);
+    for (int i = 0; i < 20; i++)
+        fprintf(to, "s%d = { path = \"%d.db\" }\n", i, i);
+    fclose(to);
+    ground_configure(ground, toml);
+    ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION, "more (the server's log)");
     snprintf(toml, sizeof toml, "%s[service]\nlisten = [\"ipc://other\"]\n", two);
     sandbox_write(&ground->sandbox, "chatstore.toml", toml);
     ground_reload_fails(ground, CHATSTORE_FAILED_PRECONDITION, "service.listen: ");
@@ -252,22 +264,51 @@ static void a_database_in_memory_is_not_emptied(void **state)
 
 /* ---- The engine alone ---- */
 
-static bool reload_engine(struct service *service, const char *toml, struct status *why)
+struct reloading {
+    struct engine *engine;
+    struct config *config;
+    struct snapshot *old;
+    struct status why;
+    bool done;
+    pthread_t thread;
+};
+
+static void *reloading_main(void *arg)
+{
+    struct reloading *reloading = arg;
+    reloading->done =
+        engine_reload(reloading->engine, reloading->config, &reloading->old, &reloading->why);
+    return NULL;
+}
+
+static void reloading_begin(struct reloading *reloading, struct service *service, const char *toml)
 {
     char path[SANDBOX_PATH_BYTES];
-    struct config *config;
     struct config_report *report;
-    struct snapshot *old;
+    *reloading = (struct reloading){.engine = service->engine};
     sandbox_write(&service->sandbox, "chatstore.toml", toml);
     sandbox_path(&service->sandbox, "chatstore.toml", path);
-    assert_int_equal(config_load(path, &config, &report), CONFIG_OK);
+    assert_int_equal(config_load(path, &reloading->config, &report), CONFIG_OK);
     config_report_free(report);
-    *why = (struct status){0};
-    bool done = engine_reload(service->engine, config, &old, why);
-    if (done)
-        assert_true(engine_end_reload(service->engine, old, 20000));
+    assert_int_equal(pthread_create(&reloading->thread, NULL, reloading_main, reloading), 0);
+}
+
+static bool reloading_end(struct reloading *reloading)
+{
+    pthread_join(reloading->thread, NULL);
+    if (reloading->done)
+        assert_true(engine_end_reload(reloading->engine, reloading->old, 20000));
     else
-        config_free(config);
+        config_free(reloading->config);
+    return reloading->done;
+}
+
+static bool reload_engine(struct service *service, const char *toml, struct status *why)
+{
+    struct reloading reloading;
+    reloading_begin(&reloading, service, toml);
+    bool done = reloading_end(&reloading);
+    *why = reloading.why;
     return done;
 }
 
@@ -291,6 +332,179 @@ static void a_call_that_does_not_end_keeps_the_file(void **state)
     assert_true(reload_engine(&service, renamed, &why));
     json_decref(service_source(&service, "other"));
     service_expect(&service, "GetSetting", "{\"key\": \"k\"}", CHATSTORE_OK, NULL);
+    service_stop(&service);
+}
+
+/* ---- While the calls that began before end ---- */
+
+/* A chat goes elsewhere, a client comes, and the settings of "one" change, whose calls therefore
+ * wait. */
+static const char chat_in_two[] =
+    "[database]\ndefault = \"one\"\n[database.sources]\none = { path = \"one.db\" }\n"
+    "two = { path = \"two.db\" }\nthree = { path = \"three.db\" }\n"
+    "[database.chatMapping]\n-100 = \"two\"\n";
+static const char chat_in_three[] = "[database]\ndefault = \"three\"\n[database.sources]\n"
+                                    "one = { path = \"one.db\", pool-size = 2 }\n"
+                                    "two = { path = \"two.db\" }\nthree = { path = \"three.db\" }\n"
+                                    "[database.chatMapping]\n-100 = \"three\"\n";
+
+static char *with_client(const char *toml)
+{
+    char *text;
+    size_t bytes;
+    FILE *to = open_memstream(&text, &bytes);
+    assert_non_null(to);
+    fputs(toml, to);
+    service_write_client(to, "newcomer", "read = [\"*\"]");
+    fclose(to);
+    return text;
+}
+
+/* A call on the configuration of now, which keeps a reload waiting until it has been waited for. */
+static struct passage *hold_configuration(struct service *service)
+{
+    struct wire wire = {0};
+    wire_add(&wire, "Ping", "{}", 0);
+    return passage_start(service, &wire);
+}
+
+static void wait_for_gate(struct service *service, const char *source)
+{
+    bool opening = false;
+    for (int i = 0; i < 2000 && !opening; i++, usleep(1000)) {
+        json_t *row = service_source(service, source);
+        opening = strcmp(json_string_value(json_object_get(row, "state")), "opening") == 0;
+        json_decref(row);
+    }
+    assert_true(opening);
+}
+
+static struct passage *start_write(struct service *service, const char *method, const char *json,
+                                   uint32_t timeout_ms, const char *request_id)
+{
+    struct wire wire = {0};
+    wire_add(&wire, method, json, timeout_ms);
+    wire.calls[0]->request_id = strdup(request_id);
+    return passage_start(service, &wire);
+}
+
+static void expect_source(struct passage *passage, const char *source)
+{
+    Chatstore__V1__Reply *reply = passage_wait(passage);
+    expect_result(reply, 0, CHATSTORE_OK, NULL);
+    assert_string_equal(reply->results[0]->source, source);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+}
+
+static void expect_refusal(struct passage *passage, enum chatstore_status status, const char *part)
+{
+    Chatstore__V1__Reply *reply = passage_wait(passage);
+    expect_result(reply, 0, status, part);
+    chatstore__v1__reply__free_unpacked(reply, NULL);
+}
+
+static void nothing_of_a_reload_that_fails_is_to_be_seen(void **state)
+{
+    static const char id[] = "22222222-2222-2222-2222-222222222222";
+    struct service service;
+    struct reloading reloading;
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, chat_in_two);
+    struct passage *held = hold_configuration(&service);
+    char *toml = with_client(chat_in_three);
+    reloading_begin(&reloading, &service, toml);
+    free(toml);
+    wait_for_gate(&service, "one");
+    expect_source(start_write(&service, "SetChatSetting", set_in_chat, 0, id), "two");
+    struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, id);
+    expect_source(waiting, "one");
+    assert_false(reloading_end(&reloading));
+    assert_int_equal(reloading.why.code, STATUS_ABORTED);
+    expect_source(start_write(&service, "SetChatSetting", set_in_chat, 0, id), "two");
+    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    service_expect(&service, "SetSetting", "{\"key\": \"k\"}", CHATSTORE_OK, NULL);
+    assert_int_equal(
+        sandbox_integer(&service.sandbox, "two.db", "SELECT count(*) FROM chatstore_requests"), 1);
+    assert_int_equal(
+        sandbox_integer(&service.sandbox, "three.db", "SELECT count(*) FROM chat_settings"), 0);
+    service_stop(&service);
+}
+
+static void what_waited_is_done_where_it_went_and_once(void **state)
+{
+    static const char id[] = "33333333-3333-3333-3333-333333333333";
+    struct service service;
+    struct reloading reloading;
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, chat_in_two);
+    struct passage *held = hold_configuration(&service);
+    reloading_begin(&reloading, &service, chat_in_three);
+    wait_for_gate(&service, "one");
+    struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, id);
+    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    pthread_join(reloading.thread, NULL);
+    assert_true(reloading.done);
+    expect_source(start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, id), "one");
+    expect_source(waiting, "one");
+    expect_source(start_write(&service, "SetChatSetting", set_in_chat, 0, ""), "three");
+    assert_true(engine_end_reload(service.engine, reloading.old, 20000));
+    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
+                                     "SELECT count(*) FROM settings WHERE key = 'k'"),
+                     1);
+    assert_int_equal(sandbox_integer(&service.sandbox, "three.db",
+                                     "SELECT count(*) FROM settings WHERE key = 'k'"),
+                     0);
+    service_stop(&service);
+}
+
+static void what_waits_ends_at_its_deadline(void **state)
+{
+    struct service service;
+    struct reloading reloading;
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, chat_in_two);
+    struct passage *held = hold_configuration(&service);
+    reloading_begin(&reloading, &service, chat_in_three);
+    wait_for_gate(&service, "one");
+    struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, "");
+    int64_t began_ms = clock_now_ms();
+    expect_refusal(start_write(&service, "SetSetting", "{\"key\": \"l\"}", 300, ""),
+                   CHATSTORE_DEADLINE_EXCEEDED, "one: SetSetting waited for a reload");
+    int64_t took_ms = clock_now_ms() - began_ms;
+    assert_true(took_ms >= 300 && took_ms < 1500);
+    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    expect_source(waiting, "one");
+    assert_true(reloading_end(&reloading));
+    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
+                                     "SELECT count(*) FROM settings WHERE key = 'l'"),
+                     0);
+    service_stop(&service);
+}
+
+static void what_waited_is_judged_by_the_rights_that_came(void **state)
+{
+    struct service service;
+    struct reloading reloading;
+    (void)state;
+    service_prepare(&service);
+    service_start(&service, chat_in_two);
+    struct passage *held = hold_configuration(&service);
+    char *toml = with_client(chat_in_three);
+    reloading_begin(&reloading, &service, toml);
+    free(toml);
+    wait_for_gate(&service, "one");
+    struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, "");
+    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    pthread_join(reloading.thread, NULL);
+    assert_true(reloading.done);
+    expect_refusal(waiting, CHATSTORE_UNAUTHENTICATED, "token");
+    assert_true(engine_end_reload(service.engine, reloading.old, 20000));
+    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
+                                     "SELECT count(*) FROM settings WHERE key = 'k'"),
+                     0);
     service_stop(&service);
 }
 
@@ -552,6 +766,10 @@ int main(void)
         CLAIM(a_file_goes_from_one_name_to_another),
         CLAIM(a_database_in_memory_is_not_emptied),
         cmocka_unit_test(a_call_that_does_not_end_keeps_the_file),
+        cmocka_unit_test(nothing_of_a_reload_that_fails_is_to_be_seen),
+        cmocka_unit_test(what_waited_is_done_where_it_went_and_once),
+        cmocka_unit_test(what_waits_ends_at_its_deadline),
+        cmocka_unit_test(what_waited_is_judged_by_the_rights_that_came),
         cmocka_unit_test(a_reply_that_is_dropped_holds_up_no_reload),
         cmocka_unit_test(a_file_that_has_become_none_is_given_back),
         CLAIM(reload_goes_alone_in_its_frame),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sysexits.h>
@@ -19,13 +20,15 @@
 #include <cmocka.h>
 
 static const char one[] = "[database.sources]\none = { path = \"one.db\" }\n";
+static const char one_and_idle[] = "[database]\ndefault = \"one\"\n[database.sources]\n"
+                                   "one = { path = \"one.db\" }\nidle = { path = \"idle.db\" }\n";
 
 /* ---- Draining ---- */
 
 /* A server with a write under way, which waits for the lock that is returned. */
 static struct sqlite3 *serve_with_a_write(struct ground *ground, int *client_out)
 {
-    ground_configure(ground, one);
+    ground_configure(ground, one_and_idle);
     ground_serve(ground);
     ground_call(ground, "SetSetting", "{\"key\": \"first\"}", CHATSTORE_OK, NULL);
     struct sqlite3 *lock = sandbox_lock(&ground->sandbox, "one.db");
@@ -84,15 +87,27 @@ static void a_second_signal_ends_it_at_once(void **state)
     ground_stop(ground);
 }
 
+static int64_t wal_bytes(const struct ground *ground, const char *name)
+{
+    char path[SANDBOX_PATH_BYTES];
+    struct stat file;
+    assert_int_equal(stat(sandbox_path(&ground->sandbox, name, path), &file), 0);
+    return file.st_size;
+}
+
 static void a_call_that_does_not_end_is_cut_off(void **state)
 {
     struct ground *ground = *state;
     int client;
     struct sqlite3 *lock = serve_with_a_write(ground, &client);
+    ground_call(ground, "SetSetting", "{\"key\": \"k\", \"data_source\": \"idle\"}", CHATSTORE_OK,
+                NULL);
+    assert_true(wal_bytes(ground, "idle.db-wal") > 0);
     assert_int_equal(kill(ground->program.pid, SIGTERM), 0);
     program_expect(&ground->program, "cut off");
     assert_int_equal(program_wait(&ground->program), EX_OK);
     expect_no_files(ground);
+    assert_int_equal(wal_bytes(ground, "idle.db-wal"), 0);
     sandbox_unlock(lock);
     close(client);
     assert_int_equal(sandbox_integer(&ground->sandbox, "one.db",
@@ -272,6 +287,30 @@ static void the_watchdog_needs_no_token(void **state)
     unsetenv("WATCHDOG_USEC");
 }
 
+/* Its sockets are its own when the watchdog is heard of, and it is ready when the lock is gone. */
+static void two_signals_before_it_is_ready_leave_no_files(void **state)
+{
+    struct ground *ground = *state;
+    struct supervisor supervisor;
+    const char *const arguments[] = {"--config", ground->config, NULL};
+    char text[64] = "";
+    setenv("WATCHDOG_USEC", "20000", 1);
+    supervisor_open(&supervisor, ground, false);
+    ground_configure(ground, one);
+    struct sqlite3 *lock = sandbox_lock(&ground->sandbox, "one.db");
+    program_start(&ground->program, "CHATSTORE_TEST_CHATSTORED", arguments);
+    assert_true(recv(supervisor.socket, text, sizeof text - 1, 0) > 0);
+    assert_string_equal(text, "WATCHDOG=1");
+    assert_int_equal(access(ground->socket, F_OK), 0);
+    assert_int_equal(kill(ground->program.pid, SIGTERM), 0);
+    assert_int_equal(kill(ground->program.pid, SIGINT), 0);
+    assert_true(program_wait(&ground->program) >= 128);
+    expect_no_files(ground);
+    sandbox_unlock(lock);
+    supervisor_close(&supervisor);
+    unsetenv("WATCHDOG_USEC");
+}
+
 static void the_journal_gets_priorities_and_no_times(void **state)
 {
     struct ground *ground = *state;
@@ -302,6 +341,7 @@ int main(void)
         CLAIM(a_server_that_does_not_start_is_never_ready),
         CLAIM(the_watchdog_hears_of_an_engine_that_answers),
         CLAIM(the_watchdog_needs_no_token),
+        CLAIM(two_signals_before_it_is_ready_leave_no_files),
         CLAIM(the_journal_gets_priorities_and_no_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

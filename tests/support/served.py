@@ -48,9 +48,9 @@ def usage_of(pid):
 
 
 class Server:
-    """chatstored, until close(); what it says is in log()."""
+    """chatstored, from when it has said `until` to close(); what it says is in log()."""
 
-    def __init__(self, program, folder, *arguments, files_max=None, **options):
+    def __init__(self, program, folder, *arguments, files_max=None, until="ready: ", **options):
         self.path = os.path.join(folder, "server.log")
 
         def limit():
@@ -59,7 +59,7 @@ class Server:
         with open(self.path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([program, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=folder, preexec_fn=limit if files_max else None, **options)
-        self.wait_for("ready: ")
+        self.wait_for(until)
 
     @property
     def pid(self):
