@@ -2,7 +2,9 @@
 """Files that others remove, cut or overwrite while the server writes them: it lives, the other sources do not notice, and
 what is acknowledged is there after a kill. files.py CHATSTORED; 77 = skipped."""
 
+import contextlib
 import os
+import random
 import shutil
 import sqlite3
 import sys
@@ -138,6 +140,18 @@ class Files(unittest.TestCase):
     def test_index_overwritten(self):
         with open(self.path("a.db-shm"), "r+b") as file:
             file.write(os.urandom(os.path.getsize(file.name)))
+        self.expect_nothing_lost()
+
+    def test_index_overwritten_again_and_again(self):
+        """Also in the middle of a transaction, whose commit gives it a sound head again."""
+        for _ in range(8):
+            acked = len(self.a.acked)
+            self.wait(lambda: len(self.a.acked) > acked)
+            time.sleep(random.uniform(0, 0.002))
+            with contextlib.suppress(FileNotFoundError), open(self.path("a.db-shm"), "r+b", buffering=0) as file:
+                file.write(os.urandom(os.path.getsize(file.name)))
+            since = time.monotonic()
+            self.wait(lambda: self.a.last_ok_s > since + 0.02)
         self.expect_nothing_lost()
 
     def test_vacuum_by_another(self):

@@ -197,6 +197,35 @@ class Peers(unittest.TestCase):
             self.assertEqual((server.process.poll(), failures), (None, []), f"{scheme}: {server.log()}")
         self.finish(server, witness, f"{3 * counts['ws']} WebSockets that came and went, {3 * counts['wss']} more with TLS")
 
+    def test_pings_without_reading(self):
+        """Over a WebSocket, and no token is needed for them. The newest is answered, as the protocol has it."""
+        self.listen.append("ws://127.0.0.1:0/c")
+        server = self.serve()
+        witness = Witness(self.ipc)
+        deaf = WebSocketPeer(("127.0.0.1", server.port("ws")), "/c")
+        pings = deaf.frame(deaf.PING, b"p" * 100) * 500
+        count = 0
+        with contextlib.suppress(ConnectionError):  # idle_ms closes it: pings are no requests
+            while count < scaled(500000):
+                deaf.socket.sendall(pings)
+                count += 500
+        grown = usage_of(server.pid).rss_kib - self.before.rss_kib
+        deaf.close()
+        for number in range(scaled(50)):  # what waits when a connection closes goes too
+            peer = WebSocketPeer(("127.0.0.1", server.port("ws")), "/c")
+            peer.socket.sendall(peer.frame(peer.PING, b"p" * 100) * (50 + number))
+            peer.say_goodbye()
+            while peer.socket.recv(1 << 16):
+                pass
+            peer.close()
+        peer = WebSocketPeer(("127.0.0.1", server.port("ws")), "/c")
+        peer.socket.sendall(peer.frame(peer.PING, b"still"))
+        self.assertEqual(peer.receive_bytes(7), b"\x8a\x05still")
+        peer.close()
+        if not IGNORES_MEMORY:
+            self.assertLess(grown, 16 << 10)
+        self.finish(server, witness, f"{count} pings of one that does not read (+{grown} KiB meanwhile)")
+
     def test_connections_while_the_server_stands_still(self):
         server = self.serve()
         witness = Witness(self.ipc)
