@@ -469,6 +469,33 @@ class Doors(unittest.TestCase):
                 text = text if isinstance(text, str) else text.stdout + text.stderr
                 self.assertNotIn(secret, text)
 
+    def test_the_source_that_a_call_went_to_before_is_not_named(self):
+        def write(key):
+            return self.call(f"ipc://{self.path('socket')}", "call", "SetSetting", f"key={key}", "value=v",
+                             "--request-id", "one", token=self.bot["token"], wait_ms=3000)
+
+        self.write_config([self.bot, self.ops])
+        with open(self.path("chatstore.toml")) as file:
+            text = file.read()
+        with open(self.path("chatstore.toml"), "w") as file:
+            file.write(text.replace('default = "main"', 'default = "old"').replace('read = ["main"]', 'read = ["*"]')
+                       .replace('write = ["main"]', 'write = ["*"]'))
+        server = self.serve()
+        self.expect(write("k"), 0)
+        self.write_config([self.bot, self.ops])
+        self.expect(self.ipc("reload", token=self.ops["token"]), 0)
+        other = sqlite3.connect(self.path("old.db"), isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        locked = write("k")
+        self.expect(locked, 69, "cannot be told now")
+        other.execute("ROLLBACK")
+        differs = write("another")
+        self.expect(differs, 1, "ALREADY_EXISTS")
+        for answer in locked, differs:
+            self.assertNotRegex(answer.stdout + answer.stderr, r"\bold\b")
+        server.close()
+
     def test_the_audit_log_says_who_was_refused_what(self):
         open(self.path("audit.log"), "w").close()
         self.write_config([self.bot, self.ops])
