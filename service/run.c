@@ -29,6 +29,7 @@ void run_init(struct call_run *run, struct frame *frame)
     run->past = 0;
     run->has_chat_id = false;
     run->hides_source = false;
+    run->lacks_audit = false;
     answer_init(&run->answer, false, run->start, sizeof run->start,
                 frame->engine->limits.reply_bytes);
     chatstore__v1__result__init(&run->result);
