@@ -213,11 +213,30 @@ class Doors(unittest.TestCase):
         self.assertNotEqual(run(*old).returncode, 0)
         server.close()
 
+    def expect_no_start(self, status, part, part_of_check=None):
+        config = self.path("chatstore.toml")
+        self.expect(run(CHATSTORED, "--check-config", config), 78, part_of_check or part)
+        self.expect(run(CHATSTORED, "--config", config), status, part)
+
     def test_keys_that_do_not_fit_are_told(self):
         self.write_config([self.bot], tls={"key": self.path("other", "server.key")})
-        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 69, "is not the key of the certificate")
+        self.expect_no_start(69, "is not the key of the certificate")
         self.write_config([self.bot], tls={"certificate": self.path("chatstore.toml")})
-        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 69, "[service.tls] certificate")
+        self.expect_no_start(69, "[service.tls] certificate")
+
+    def test_files_that_are_missing_are_told(self):
+        for key in "certificate", "key", "client-ca":
+            self.write_config([self.bot], tls={key: self.path("none.pem")})
+            with open(self.path("chatstore.toml")) as file:
+                line = [text.startswith(f"{key} = ") for text in file].index(True) + 1
+            self.expect_no_start(69, f"[service.tls] {key}: ", f"chatstore.toml:{line}:{len(key) + 4}: unavailable: "
+                                 f"service.tls.{key}: {self.path('none.pem')}: cannot be read: ")
+        self.write_config([self.bot])
+        with open(self.path("chatstore.toml")) as file:
+            text = file.read()
+        with open(self.path("chatstore.toml"), "w") as file:
+            file.write(text.replace('"audit.log"', '"none/audit.log"'))
+        self.expect_no_start(73, "the audit log", "audit.log: cannot be created in ")
 
     def test_new_certificates_come_with_a_reload(self):
         for name in "server.pem", "server.key", "ca.pem":
