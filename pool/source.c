@@ -20,7 +20,10 @@ static void health_task_run(struct task *task);
 void source_fail_jobs(struct job_queue *jobs, const struct status *why)
 {
     for (struct job *job; (job = job_queue_pop(jobs)) != NULL;) {
+        bool met_damage = job->status.code == STATUS_DATA_LOSS; /* the others did not */
         job->status = *why;
+        if (met_damage)
+            job->status.code = STATUS_DATA_LOSS;
         answer_reset(job->answer);
         job->done(job);
     }
@@ -45,8 +48,12 @@ void source_set_broken_status(const struct source *source, const struct status *
                               struct status *status)
 {
     struct status reason = *why; /* status may be why itself */
-    status_set(status, STATUS_UNAVAILABLE, "source %s is unavailable: %.300s", source->config.name,
-               reason.text);
+    if (reason.code == STATUS_DATA_LOSS)
+        status_set(status, STATUS_DATA_LOSS, "source %s is damaged: %.300s", source->config.name,
+                   reason.text);
+    else
+        status_set(status, STATUS_UNAVAILABLE, "source %s is unavailable: %.300s",
+                   source->config.name, reason.text);
 }
 
 void source_set_locked_status(const struct source *source, const struct job *job,

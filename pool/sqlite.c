@@ -97,8 +97,9 @@ static enum outcome set_error(struct sqlite_connection *connection, struct job *
     case SQLITE_MISMATCH:
         status_set(status, STATUS_INTERNAL, "source %s: %s: %s", source, call, text);
         return OUTCOME_DONE;
-    default:
-        status_set(status, STATUS_UNAVAILABLE, "%s: %s", job->source->config.path, text);
+    default: /* what is damaged meets the next try too; all else may be over then */
+        status_set(status, (error & 0xff) == SQLITE_CORRUPT ? STATUS_DATA_LOSS : STATUS_UNAVAILABLE,
+                   "%s: %s", job->source->config.path, text);
         return OUTCOME_BROKEN;
     }
 }

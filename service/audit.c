@@ -36,7 +36,8 @@ struct audit {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct entry *entries; /* a ring */
-    size_t first, count;
+    size_t first;
+    _Atomic size_t count;
     size_t dropped; /* since the last line that said so */
     bool torn;      /* a part of a line has been written, and no end of it */
     _Atomic bool stuck;
@@ -212,17 +213,23 @@ static void wait_stuck(struct audit *audit)
         error = clock_wait(&audit->changed, &audit->lock, until_ms);
 }
 
-static void sync_file(struct audit *audit)
+static bool sync_file(struct audit *audit)
 {
     static struct log_limit limit = {.burst = 1};
     int file = audit->file;
     audit->writing = true;
     pthread_mutex_unlock(&audit->lock);
-    if (fdatasync(file) != 0)
+    bool synced = fdatasync(file) == 0;
+    if (!synced)
         log_limited(&limit, LOG_ERROR, "the audit log cannot be brought to the disk: %s",
                     strerror(errno));
     pthread_mutex_lock(&audit->lock);
+    if (!synced)
+        audit->stuck = true;
+    else if (audit->count == 0 && audit->dropped == 0)
+        audit->stuck = false; /* else it is for the next line to say */
     audit->writing = false;
+    return synced;
 }
 
 static void *audit_main(void *arg)
@@ -233,14 +240,17 @@ static void *audit_main(void *arg)
     pthread_mutex_lock(&audit->lock);
     for (;;) {
         if (audit->stuck && audit->stopping) {
-            log_line(LOG_ERROR, "audit: %zu lines were never written",
-                     audit->count + audit->dropped);
+            if (audit->count + audit->dropped > 0)
+                log_line(LOG_ERROR, "audit: %zu lines were never written",
+                         audit->count + audit->dropped);
             break;
         }
         bool waits = audit->count > 0 || audit->dropped > 0;
         if (unsynced_ms != 0 && (!waits || clock_now_ms() - unsynced_ms >= SYNC_MS)) {
-            sync_file(audit);
-            unsynced_ms = 0;
+            if (sync_file(audit))
+                unsynced_ms = 0;
+            else
+                wait_stuck(audit);
         } else if (waits) {
             write_next(audit);
             unsynced_ms = unsynced_ms != 0 ? unsynced_ms : clock_now_ms();
@@ -361,6 +371,11 @@ bool audit_is_on(const struct audit *audit)
 bool audit_is_stuck(const struct audit *audit)
 {
     return audit->stuck;
+}
+
+bool audit_is_behind(const struct audit *audit)
+{
+    return audit->stuck || audit->count > WAITING_MAX / 2;
 }
 
 static void fill_entry(struct entry *entry, const struct audit_event *event)

@@ -43,8 +43,12 @@ int audit_use(struct audit *audit, int file, const char *path);
 /* Any thread. Whether audit_add does anything. */
 bool audit_is_on(const struct audit *audit);
 
-/* Any thread. Whether the last line could not be written; it is tried again each second. */
+/* Any thread. Whether the last line could not be written, or not be brought to the disk; it is
+ * tried again each second. */
 bool audit_is_stuck(const struct audit *audit);
+
+/* Any thread. Whether it is, or so many lines wait that soon some might be dropped. */
+bool audit_is_behind(const struct audit *audit);
 
 /* Any thread; never waits for the disk. When too many wait, the event is dropped, and a later line
  * says how many were. */

@@ -5,6 +5,8 @@
 #include "audit.h"
 #include "check.h"
 
+#include "call_ids.h"
+
 #include <string.h>
 
 enum { METHOD_BYTES_MAX = 128 }; /* longer than any that there is */
@@ -131,17 +133,31 @@ bool authorize_server_call(struct call_run *run)
     return false;
 }
 
-bool authorize_audited(struct call_run *run)
+/* Ping is what asks whether there is a server. */
+static bool is_administrative(const struct call *call)
+{
+    return call->scope == CALL_SCOPE_SERVER && call->id != CALL_PING;
+}
+
+/* False: the run is refused, and leaves no line. */
+static bool has_audit(struct call_run *run)
 {
     const struct frame *frame = run->frame;
-    if (run->call->access == CALL_ACCESS_READ || !frame->snapshot->config->audit_required ||
-        frame->is_own || !audit_is_stuck(frame->engine->audit))
+    if (!frame->snapshot || !frame->snapshot->config->audit_required || frame->is_own ||
+        !audit_is_behind(frame->engine->audit))
         return true;
+    run->lacks_audit = true;
     status_set(&run->status, STATUS_UNAVAILABLE,
                "%s: the audit log cannot be written, and without it nothing is written or "
                "administered ([service.audit] required); nothing was done",
-               run->call->name);
+               run->call ? run->call->name : "the call");
     return false;
+}
+
+bool authorize_audited(struct call_run *run)
+{
+    bool is_read = run->call->access == CALL_ACCESS_READ && !is_administrative(run->call);
+    return is_read || has_audit(run);
 }
 
 /* ---- When a call begins ---- */
@@ -202,17 +218,22 @@ static void add_event(const struct frame *frame, struct audit_event *event)
     audit_add(engine->audit, event);
 }
 
-static bool is_noted(const struct call_run *run)
+/* Not for what it is: nothing was done. */
+static bool is_refusal(const struct call_run *run)
 {
     return run->status.code == STATUS_PERMISSION_DENIED || run->route.refused_readonly ||
-           (run->call && run->status.code == STATUS_UNAUTHENTICATED) ||
-           (run->call && run->call->access == CALL_ACCESS_ADMIN);
+           (run->call && (run->status.code == STATUS_UNAUTHENTICATED ||
+                          (run->call->access == CALL_ACCESS_WRITE &&
+                           run->status.code == STATUS_FAILED_PRECONDITION)));
 }
 
 void authorize_note(struct call_run *run)
 {
     const struct frame *frame = run->frame;
-    if (!is_noted(run) || !audit_is_on(frame->engine->audit))
+    bool is_refused = is_refusal(run);
+    if (run->lacks_audit || !audit_is_on(frame->engine->audit) ||
+        !(is_refused || (run->call && is_administrative(run->call))) ||
+        (is_refused && !has_audit(run)))
         return;
     struct audit_event event = {
         .call = run->call ? run->call->name : "",
@@ -227,15 +248,27 @@ void authorize_note(struct call_run *run)
     add_event(frame, &event);
 }
 
-void authorize_note_frame(struct frame *frame, const struct request_parts *parts)
+void authorize_note_frame(const struct frame *frame, const uint8_t *bytes, size_t count,
+                          size_t admitted, enum status_code code)
 {
+    enum { NOT_OURS = CALL_COUNT };
+    size_t calls[CALL_COUNT + 1] = {0}; /* a line for each method, however many calls there are */
     char method[METHOD_BYTES_MAX];
-    check_first_method(parts, method, sizeof method);
-    const struct call *call = call_find(method);
-    struct audit_event event = {.call = call ? call->name : "",
-                                .source = "",
-                                .outcome = STATUS_UNAUTHENTICATED,
-                                .calls = parts->call_count};
-    if (audit_is_on(frame->engine->audit))
-        add_event(frame, &event);
+    const uint8_t *at = bytes;
+    bool notes_all = code == STATUS_UNAUTHENTICATED;
+    if (!audit_is_on(frame->engine->audit))
+        return;
+    for (size_t i = 0; check_next_method(&at, bytes + count, method, sizeof method); i++) {
+        const struct call *call = call_find(method);
+        if (i >= admitted && (notes_all || (call && is_administrative(call))))
+            calls[call ? call->id : NOT_OURS]++;
+    }
+    for (size_t id = 0; id <= NOT_OURS; id++) {
+        struct audit_event event = {.call = id < NOT_OURS ? call_table[id].name : "",
+                                    .source = "",
+                                    .outcome = code,
+                                    .calls = calls[id]};
+        if (calls[id] > 0)
+            add_event(frame, &event);
+    }
 }

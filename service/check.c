@@ -133,9 +133,15 @@ bool check_request(const uint8_t *bytes, size_t count, bool *token_is_text_out,
     return check_message(&chatstore__v1__request__descriptor, &reader, "the frame", status);
 }
 
+/* The keys of the fields. */
+enum {
+    TOKEN = 1 << 3 | WIRE_LENGTH,
+    CALL = 2 << 3 | WIRE_LENGTH,
+    METHOD = 1 << 3 | WIRE_LENGTH /* of a call */
+};
+
 struct request_parts check_parts(const uint8_t *bytes, size_t count)
 {
-    enum { TOKEN = 1 << 3 | WIRE_LENGTH, CALL = 2 << 3 | WIRE_LENGTH }; /* the fields' keys */
     struct request_parts parts = {.token = ""};
     struct reader reader = {bytes, bytes + count, NULL};
     const uint8_t *value;
@@ -144,26 +150,37 @@ struct request_parts check_parts(const uint8_t *bytes, size_t count)
         if (key == TOKEN) {
             parts.token = (const char *)value;
             parts.token_bytes = value_bytes;
-        } else if (key == CALL && parts.call_count++ == 0) {
-            parts.first_call = value;
-            parts.first_call_bytes = value_bytes;
+        } else if (key == CALL) {
+            parts.call_count++;
         }
     }
     return parts;
 }
 
-void check_first_method(const struct request_parts *parts, char *name, size_t name_bytes)
+static void copy_method(struct reader call, char *name, size_t name_bytes)
 {
-    enum { METHOD = 1 << 3 | WIRE_LENGTH };
-    struct reader reader = {parts->first_call, parts->first_call + parts->first_call_bytes, NULL};
     const uint8_t *value;
     uint64_t key, value_bytes;
     name[0] = '\0';
-    while (read_varint(&reader, &key) && skip_value(&reader, key, &value, &value_bytes)) {
+    while (read_varint(&call, &key) && skip_value(&call, key, &value, &value_bytes)) {
         if (key == METHOD)
             snprintf(name, name_bytes, "%.*s", (int)(value_bytes < 1024 ? value_bytes : 1024),
                      (const char *)value);
     }
+}
+
+bool check_next_method(const uint8_t **at, const uint8_t *end, char *name, size_t name_bytes)
+{
+    struct reader reader = {*at, end, NULL};
+    const uint8_t *value;
+    uint64_t key, value_bytes;
+    bool is_call = false;
+    while (!is_call && read_varint(&reader, &key) && skip_value(&reader, key, &value, &value_bytes))
+        is_call = key == CALL;
+    *at = reader.at;
+    if (is_call)
+        copy_method((struct reader){value, value + value_bytes, NULL}, name, name_bytes);
+    return is_call;
 }
 
 /* ---- Rules ---- */

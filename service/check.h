@@ -21,12 +21,11 @@ struct request_parts {
     const char *token; /* not ended by NUL, perhaps no text */
     size_t token_bytes;
     size_t call_count;
-    const uint8_t *first_call; /* NULL: there is none */
-    size_t first_call_bytes;
 };
 struct request_parts check_parts(const uint8_t *bytes, size_t count);
-/* Its name as it was sent, cut at name_bytes; empty if it has none. */
-void check_first_method(const struct request_parts *parts, char *name, size_t name_bytes);
+/* The method of its next call as it was sent, cut at name_bytes, empty if it has none; *at is where
+ * to go on, the start of the bytes at first. False: there is no other. */
+bool check_next_method(const uint8_t **at, const uint8_t *end, char *name, size_t name_bytes);
 
 /* The decoded request against the rules of its fields and the range of its timestamps. False with
  * INVALID_ARGUMENT. */

@@ -2,6 +2,9 @@
 #include "service/config_form.h"
 #include "service/config_read.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -241,6 +244,54 @@ static void resolve_tls(struct config_reader *reader, struct config_tls *tls)
     }
 }
 
+/* ---- Files without which the server does not start ---- */
+
+static void check_readable(struct config_reader *reader, const char *key, struct toml_place place,
+                           const char *path)
+{
+    struct config_where where = {CONFIG_UNAVAILABLE, place, key, NULL};
+    if (path && access(path, R_OK) != 0)
+        report_add(reader->report, where, "%s: cannot be read: %s", path, strerror(errno));
+}
+
+static const char *folder_of(const char *path, char folder[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        return "/";
+    snprintf(folder, PATH_MAX, "%.*s", (int)(slash - path), path);
+    return folder;
+}
+
+/* It is made if it is missing, and never through a symbolic link. */
+static void check_audit_file(struct config_reader *reader, const char *path)
+{
+    struct config_where where = {CONFIG_UNAVAILABLE, reader->form->audit.path.place,
+                                 "service.audit.path", NULL};
+    struct stat status;
+    char folder[PATH_MAX];
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        report_add(reader->report, where, "%s: is not a regular file", path);
+    else if (access(path, W_OK) == 0)
+        return;
+    else if (errno != ENOENT)
+        report_add(reader->report, where, "%s: cannot be written: %s", path, strerror(errno));
+    else if (access(folder_of(path, folder), W_OK | X_OK) != 0)
+        report_add(reader->report, where, "%s: cannot be created in %s: %s", path,
+                   folder_of(path, folder), strerror(errno));
+}
+
+static void check_needed_files(struct config_reader *reader, const struct config *config)
+{
+    const struct form_tls *form = &reader->form->tls;
+    check_readable(reader, "service.tls.certificate", form->certificate.place,
+                   config->tls.certificate);
+    check_readable(reader, "service.tls.key", form->key.place, config->tls.key);
+    check_readable(reader, "service.tls.client-ca", form->client_ca.place, config->tls.client_ca);
+    if (config->audit_path)
+        check_audit_file(reader, config->audit_path);
+}
+
 /* ---- Who else may change or read the files ---- */
 
 static void warn_of_file(struct config_reader *reader, const char *key, struct toml_place place,
@@ -286,7 +337,7 @@ static void check_files(struct config_reader *reader, const struct config *confi
                      "configuration, and so put another in its place; chmod go-w it, or chown it",
                      reader->base_dir, &status);
     if (!config->tls.key || stat(config->tls.key, &status) != 0)
-        return; /* the server says why it cannot be read */
+        return; /* why is said already */
     if (others_may_write(&status))
         warn_of_file(reader, "service.tls.key", key_place,
                      "others than the server's user and root may write the private key; chmod "
@@ -305,6 +356,8 @@ void config_resolve_access(struct config_reader *reader, struct config *config)
     resolve_tls(reader, &config->tls);
     config->audit_path = absolute(reader, &reader->form->audit.path);
     config->audit_required = reader->form->audit.required;
-    if (reader->check_files)
-        check_files(reader, config);
+    if (!reader->check_files)
+        return;
+    check_needed_files(reader, config);
+    check_files(reader, config);
 }

@@ -46,6 +46,7 @@ struct call_run {
     int64_t deadline_ms;
     bool has_chat_id;
     bool hides_source; /* the client is not told where the call would have gone */
+    bool lacks_audit;  /* refused, as the audit log has no room for it */
     int64_t chat_id;
     struct router_query query;
     struct router_decision route;
@@ -143,10 +144,13 @@ bool authorize_audited(struct call_run *run);
  * configuration of now. */
 bool authorize_again(const struct call_run *run, uint32_t source, struct status *why);
 
-/* A run that ends, or a frame of so many calls that was refused, into the audit log if it belongs
- * there. */
+/* A run that ends, into the audit log if it belongs there; if that has no room for it and must have
+ * it, the run is refused instead. */
 void authorize_note(struct call_run *run);
-void authorize_note_frame(struct frame *frame, const struct request_parts *parts);
+/* The same of the calls of a frame that were refused without a look at them: all but those that
+ * were admitted, the first ones. */
+void authorize_note_frame(const struct frame *frame, const uint8_t *bytes, size_t count,
+                          size_t admitted, enum status_code code);
 
 /* gather.c: ask the sources of run->route, merge, finish the run. */
 void gather_start(struct call_run *run);

@@ -268,15 +268,6 @@ static bool has_sound_form(const struct frame *frame, const uint8_t *bytes, size
     return false;
 }
 
-static bool is_own_or_clients(struct frame *frame, const struct request_parts *parts,
-                              bool token_is_text, struct status *why)
-{
-    if (authorize_frame(frame, parts, token_is_text, why))
-        return true;
-    authorize_note_frame(frame, parts);
-    return false;
-}
-
 static bool has_sound_count(const struct frame *frame, size_t calls, struct status *why)
 {
     const struct config_limits *limits = &frame->engine->limits;
@@ -331,7 +322,7 @@ static Chatstore__V1__Request *frame_decode(struct frame *frame, const uint8_t *
                    "the server is draining: it ends what is under way and stops; try again");
     else if (!admission_is_full(frame->engine, parts.call_count, why) &&
              has_sound_form(frame, bytes, count, &token_is_text, why) &&
-             is_own_or_clients(frame, &parts, token_is_text, why) &&
+             authorize_frame(frame, &parts, token_is_text, why) &&
              has_sound_count(frame, parts.call_count, why))
         return unpack(frame, bytes, count, why);
     return NULL;
@@ -364,6 +355,8 @@ void frame_run(struct frame *frame, const uint8_t *request, size_t bytes, void *
     Chatstore__V1__Request *wire = frame_decode(frame, request, bytes, &why);
     /* The count is kept here: the frame may be done, and run again, before the loop ends. */
     size_t count = wire ? admit(frame, wire->n_calls, &why) : 0;
+    if (!wire || count < wire->n_calls)
+        authorize_note_frame(frame, request, bytes, count, why.code);
     if (count == 0) {
         frame_refuse(frame, &why);
         return;

@@ -1,6 +1,8 @@
 /* chatstored: options and configuration; server.c does the rest. */
 #include "server.h"
 
+#include "listener.h"
+
 #include "pool/log.h"
 
 #include <argp.h>
@@ -141,10 +143,24 @@ static int load(const struct options *options, struct config **config_out,
     }
 }
 
+/* What the files of [service.tls] hold, too. */
+static bool has_sound_tls(const struct config *config)
+{
+    struct status why;
+    if (!config->tls.certificate)
+        return true;
+    struct listener_tls *tls = listener_prepare_tls(&config->tls, &why);
+    if (!tls)
+        log_line(LOG_ERROR, "%s", why.text);
+    listener_tls_free(tls);
+    return tls != NULL;
+}
+
 static int check(const struct options *options, const struct config *config,
                  const struct config_report *report)
 {
-    bool sound = report->total[CONFIG_ERROR] == 0 && report->total[CONFIG_UNAVAILABLE] == 0;
+    bool sound = report->total[CONFIG_ERROR] == 0 && report->total[CONFIG_UNAVAILABLE] == 0 &&
+                 (!options->check_config || has_sound_tls(config));
     if (sound || options->print_config)
         config_print(config, stdout);
     return sound || options->print_config ? EX_OK : EX_CONFIG;

@@ -13,6 +13,7 @@ enum {
     SHORT_ROWS_MAX = 20,
     SHORT_ROWS_MAX_IDLE = 100,
     IDLE_CALLS_MAX = 4, /* in flight */
+    LOOK_MS_MAX = 1000, /* for a look into a source that the chat left */
 };
 
 void run_init(struct call_run *run, struct frame *frame)
@@ -28,6 +29,7 @@ void run_init(struct call_run *run, struct frame *frame)
     run->past = 0;
     run->has_chat_id = false;
     run->hides_source = false;
+    run->lacks_audit = false;
     answer_init(&run->answer, false, run->start, sizeof run->start,
                 frame->engine->limits.reply_bytes);
     chatstore__v1__result__init(&run->result);
@@ -104,18 +106,63 @@ static bool is_refused(struct call_run *run)
 
 static bool look_back(struct call_run *run);
 
-/* Known there: that is its answer. A source that cannot be asked does not stand in the way of
- * writes that it no longer has to do with. */
+/* A source that is up and does not answer now (it is locked, or too much waits) may have carried
+ * out the first try, and soon can say so. One that is down may be so for long. */
+static bool is_left_open(const struct call_run *run)
+{
+    struct source_info info;
+    switch (run->job.status.code) {
+    case STATUS_DEADLINE_EXCEEDED:
+    case STATUS_RESOURCE_EXHAUSTED:
+        return true;
+    case STATUS_UNAVAILABLE:
+        snapshot_source_info(run->frame->snapshot, run->past_source, &info);
+        return info.state == SOURCE_UP || info.state == SOURCE_OPENING;
+    default:
+        return false;
+    }
+}
+
+static const char *name_if_shown(const struct call_run *run, uint32_t source)
+{
+    return access_shows(run->frame->client, source)
+               ? router_source_name(run->frame->snapshot->router, source)
+               : "one that this client does not see";
+}
+
+static void finish_left_open(struct call_run *run)
+{
+    status_set(&run->status, STATUS_UNAVAILABLE,
+               "%s: whether it was carried out before, in the source that the call went to until a "
+               "reload, %s, cannot be told now; nothing was written: repeat it with the same "
+               "request_id",
+               run->call->name, name_if_shown(run, run->past_source));
+    run_finish(run);
+}
+
+/* Its texts are of the source that it left. */
+static void finish_found(struct call_run *run)
+{
+    run->route.refused_readonly = false;
+    if (access_shows(run->frame->client, run->past_source))
+        run->route.first = run->past_source;
+    else if (run->job.status.code != STATUS_OK)
+        status_set(&run->job.status, run->job.status.code,
+                   "%s: its request_id came before, in the source that the call went to until a "
+                   "reload; of the same call this is the status",
+                   run->call->name);
+    job_done(&run->job);
+}
+
+/* Known there: that is its answer. A source that cannot be asked for long does not stand in the way
+ * of writes that it no longer has to do with. */
 static void looked_back(struct job *job)
 {
     struct call_run *run = (struct call_run *)((char *)job - offsetof(struct call_run, job));
-    bool is_over = job->found || job->status.code == STATUS_DEADLINE_EXCEEDED ||
-                   job->status.code == STATUS_RESOURCE_EXHAUSTED;
-    if (is_over) {
-        run->route.refused_readonly = false;
-        if (access_shows(run->frame->client, run->past_source))
-            run->route.first = run->past_source;
-        job_done(job);
+    if (job->found) {
+        finish_found(run);
+    } else if (is_left_open(run)) {
+        finish_left_open(run);
     } else if (look_back(run)) {
         return;
     } else if (is_refused(run)) {
@@ -126,17 +173,26 @@ static void looked_back(struct job *job)
     }
 }
 
+/* The call needs the rest of its time where it goes now. */
+static int64_t look_deadline_ms(const struct call_run *run, int64_t now_ms)
+{
+    int64_t half_ms = (run->deadline_ms - now_ms) / 2;
+    return now_ms + (half_ms < LOOK_MS_MAX ? half_ms : LOOK_MS_MAX);
+}
+
 /* A write with a request_id may be sent again after a reload that sends it elsewhere: it is looked
  * for where it would have gone before. False: there is nowhere left to look. */
 static bool look_back(struct call_run *run)
 {
     const struct snapshot *snapshot = run->frame->snapshot;
+    int64_t now_ms = clock_now_ms();
     if (run->call->access != CALL_ACCESS_WRITE || run->wire->request_id[0] == '\0' ||
-        !snapshot_next_past(snapshot, &run->query, &run->route, clock_now_ms(), &run->past,
+        !snapshot_next_past(snapshot, &run->query, &run->route, now_ms, &run->past,
                             &run->past_source))
         return false;
     run_init_job(run, &run->job, &run->answer, (struct job_calls){looked_back, job_may_begin_now});
     run->job.looks_only = true;
+    run->job.deadline_ms = look_deadline_ms(run, now_ms);
     snapshot_submit(snapshot, run->past_source, &run->job);
     return true;
 }

@@ -18,7 +18,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from served import Peer, Server, frame_of, run  # noqa: E402
+from served import Peer, Server, field, frame_of, run  # noqa: E402
+from writes import write_frame  # noqa: E402
 
 CHATSTORED, CHATSTORE = sys.argv[1:3] if len(sys.argv) > 2 else ("chatstored", "chatstore")
 PATIENCE_S = 60  # for what must come, however busy the machine is; nothing takes so long that goes well
@@ -212,11 +213,30 @@ class Doors(unittest.TestCase):
         self.assertNotEqual(run(*old).returncode, 0)
         server.close()
 
+    def expect_no_start(self, status, part, part_of_check=None):
+        config = self.path("chatstore.toml")
+        self.expect(run(CHATSTORED, "--check-config", config), 78, part_of_check or part)
+        self.expect(run(CHATSTORED, "--config", config), status, part)
+
     def test_keys_that_do_not_fit_are_told(self):
         self.write_config([self.bot], tls={"key": self.path("other", "server.key")})
-        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 69, "is not the key of the certificate")
+        self.expect_no_start(69, "is not the key of the certificate")
         self.write_config([self.bot], tls={"certificate": self.path("chatstore.toml")})
-        self.expect(run(CHATSTORED, "--config", self.path("chatstore.toml")), 69, "[service.tls] certificate")
+        self.expect_no_start(69, "[service.tls] certificate")
+
+    def test_files_that_are_missing_are_told(self):
+        for key in "certificate", "key", "client-ca":
+            self.write_config([self.bot], tls={key: self.path("none.pem")})
+            with open(self.path("chatstore.toml")) as file:
+                line = [text.startswith(f"{key} = ") for text in file].index(True) + 1
+            self.expect_no_start(69, f"[service.tls] {key}: ", f"chatstore.toml:{line}:{len(key) + 4}: unavailable: "
+                                 f"service.tls.{key}: {self.path('none.pem')}: cannot be read: ")
+        self.write_config([self.bot])
+        with open(self.path("chatstore.toml")) as file:
+            text = file.read()
+        with open(self.path("chatstore.toml"), "w") as file:
+            file.write(text.replace('"audit.log"', '"none/audit.log"'))
+        self.expect_no_start(73, "the audit log", "audit.log: cannot be created in ")
 
     def test_new_certificates_come_with_a_reload(self):
         for name in "server.pem", "server.key", "ca.pem":
@@ -469,6 +489,33 @@ class Doors(unittest.TestCase):
                 text = text if isinstance(text, str) else text.stdout + text.stderr
                 self.assertNotIn(secret, text)
 
+    def test_the_source_that_a_call_went_to_before_is_not_named(self):
+        def write(key):
+            return self.call(f"ipc://{self.path('socket')}", "call", "SetSetting", f"key={key}", "value=v",
+                             "--request-id", "one", token=self.bot["token"], wait_ms=3000)
+
+        self.write_config([self.bot, self.ops])
+        with open(self.path("chatstore.toml")) as file:
+            text = file.read()
+        with open(self.path("chatstore.toml"), "w") as file:
+            file.write(text.replace('default = "main"', 'default = "old"').replace('read = ["main"]', 'read = ["*"]')
+                       .replace('write = ["main"]', 'write = ["*"]'))
+        server = self.serve()
+        self.expect(write("k"), 0)
+        self.write_config([self.bot, self.ops])
+        self.expect(self.ipc("reload", token=self.ops["token"]), 0)
+        other = sqlite3.connect(self.path("old.db"), isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        locked = write("k")
+        self.expect(locked, 69, "cannot be told now")
+        other.execute("ROLLBACK")
+        differs = write("another")
+        self.expect(differs, 1, "ALREADY_EXISTS")
+        for answer in locked, differs:
+            self.assertNotRegex(answer.stdout + answer.stderr, r"\bold\b")
+        server.close()
+
     def test_the_audit_log_says_who_was_refused_what(self):
         open(self.path("audit.log"), "w").close()
         self.write_config([self.bot, self.ops])
@@ -476,16 +523,81 @@ class Doors(unittest.TestCase):
         self.ipc("call", "SetSetting", "key=k", "value=secret text", "data_source=old", token=self.bot["token"])
         self.ipc("call", "GetChatInfo", "chat_id=-7", "data_source=old", token=self.bot["token"])
         self.ipc("ping")
+        self.ipc("sources", token=self.ops["token"])
+        self.ipc("ping", token=self.ops["token"])
         self.ipc("reload", token=self.ops["token"])
         server.close()
-        with open(self.path("audit.log")) as file:
-            lines = [json.loads(line) for line in file]
+        lines = self.audit_lines()
         self.assertEqual([(line["client"], line["call"], line["source"], line["chat"], line["outcome"])
                           for line in lines],
                          [("bot-a", "SetSetting", "old", None, "PERMISSION_DENIED"),
                           ("bot-a", "GetChatInfo", "old", -7, "PERMISSION_DENIED"),
-                          ("", "Ping", "", None, "UNAUTHENTICATED"), ("ops", "Reload", "", None, "OK")])
+                          ("", "Ping", "", None, "UNAUTHENTICATED"), ("ops", "ListSources", "", None, "OK"),
+                          ("ops", "Reload", "", None, "OK")])
         self.assertTrue(all(line["peer"].startswith(f"unix uid={os.getuid()}") for line in lines), lines)
+
+    def audit_lines(self):
+        with open(self.path("audit.log")) as file:
+            return [json.loads(line) for line in file]
+
+    def send(self, frame):
+        peer = Peer(self.path("socket"))
+        reply = peer.call(frame)
+        peer.close()
+        return reply
+
+    def test_each_method_of_a_refused_frame_has_a_line(self):
+        open(self.path("audit.log"), "w").close()
+        self.write_config([self.bot, self.ops], more="[service.limits]\ncalls_in_flight_max = 8\n")
+        server = self.serve()
+        methods = ["AdminService/Ping", "AdminService/Reload", "SettingsService/SetSetting", "AdminService/Ping", "x"]
+        calls = b"".join(frame_of(method) for method in methods)
+        self.send(field(1, b"nobody's") + calls)
+        refused = self.send(field(1, self.ops["token"].encode()) + calls * 100)
+        self.assertIn(b"calls_in_flight_max", refused)
+        server.close()
+        self.assertEqual(sorted((line["outcome"], line["call"], line.get("calls", 1)) for line in self.audit_lines()),
+                         [("INVALID_ARGUMENT", "Reload", 1), ("INVALID_ARGUMENT", "Reload", 1),  # it goes alone
+                          ("RESOURCE_EXHAUSTED", "Reload", 98), ("UNAUTHENTICATED", "", 1),
+                          ("UNAUTHENTICATED", "Ping", 2), ("UNAUTHENTICATED", "Reload", 1),
+                          ("UNAUTHENTICATED", "SetSetting", 1)])
+
+    def test_a_write_that_the_file_does_not_take_has_a_line(self):
+        open(self.path("audit.log"), "w").close()
+        self.write_config([self.bot])
+        self.serve().close()
+        database = sqlite3.connect(self.path("main.db"))
+        database.execute("UPDATE settings SET value = '99' WHERE key = 'db-migration-version'")
+        database.commit()
+        server = self.serve()
+        self.ipc("call", "SetSetting", "key=k", "value=v", token=self.bot["token"])
+        server.close()
+        database.execute("UPDATE settings SET value = '6' WHERE key = 'db-migration-version'")
+        database.commit()
+        database.close()
+        self.assertEqual([(line["call"], line["source"], line["outcome"]) for line in self.audit_lines()],
+                         [("SetSetting", "main", "FAILED_PRECONDITION")])
+
+    def test_nothing_is_dropped_where_lines_are_required(self):
+        open(self.path("audit.log"), "w").close()
+        self.write_config([self.bot])
+        with open(self.path("chatstore.toml")) as file:
+            text = file.read()
+        with open(self.path("chatstore.toml"), "w") as file:
+            file.write(text.replace('path = "audit.log"', 'path = "audit.log"\nrequired = true'))
+        server = self.serve()
+        write = write_frame("k", source="old")
+        peer, sent = Peer(self.path("socket")), 8 * 1024
+        for _ in range(8):
+            peer.send(field(1, self.bot["token"].encode()) + write * 1024)
+        replies = b"".join(peer.receive() for _ in range(8))
+        peer.close()
+        server.close()
+        refused = replies.count(b"may not write source old") + replies.count(b"has no source of the name")
+        unjudged = replies.count(b"the audit log cannot be written")
+        lines = self.audit_lines()
+        self.assertEqual([line for line in lines if "dropped" in line], [])
+        self.assertEqual((refused + unjudged, refused), (sent, len(lines)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 #include "pool/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -156,6 +157,7 @@ static void too_many_are_dropped_and_counted(void **state)
 
 static atomic_uint syncs;
 static atomic_bool slow; /* so that lines always wait */
+static atomic_bool unsyncable;
 
 ssize_t __wrap_write(int file, const void *bytes, size_t count);
 ssize_t __real_write(int file, const void *bytes, size_t count);
@@ -171,6 +173,10 @@ int __real_fdatasync(int file);
 int __wrap_fdatasync(int file)
 {
     syncs++;
+    if (unsyncable) {
+        errno = EIO;
+        return -1;
+    }
     return __real_fdatasync(file);
 }
 
@@ -192,6 +198,29 @@ static void lines_without_pause_are_synced_too(void **state)
     slow = false;
     assert_true(syncs >= before + 2);
     audit_free(audit);
+    sandbox_close(&sandbox);
+}
+
+/* Before one of them is dropped. */
+static void so_many_may_wait_that_it_is_behind(void **state)
+{
+    enum { ALMOST_ALL = 1000 };
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES];
+    size_t dropped;
+    struct audit *audit = open_audit(&sandbox, path);
+    struct audit_event refused = event("flood", 1);
+    assert_false(audit_is_behind(audit));
+    slow = true;
+    for (int i = 0; i < ALMOST_ALL; i++)
+        audit_add(audit, &refused);
+    assert_true(audit_is_behind(audit));
+    assert_false(audit_is_stuck(audit));
+    slow = false;
+    audit_free(audit);
+    assert_int_equal(count_lines(path, &dropped), ALMOST_ALL);
+    assert_int_equal(dropped, 0);
     sandbox_close(&sandbox);
 }
 
@@ -217,6 +246,27 @@ static void wait_stuck(const struct audit *audit, bool stuck)
     for (int i = 0; i < 4000 && audit_is_stuck(audit) != stuck; i++)
         nanosleep(&pause, NULL);
     assert_int_equal(audit_is_stuck(audit), stuck);
+}
+
+static void a_file_that_cannot_be_synced_is_stuck(void **state)
+{
+    (void)state;
+    struct sandbox sandbox;
+    char path[SANDBOX_PATH_BYTES];
+    size_t dropped;
+    struct audit_event refused = event("bot-a", 1);
+    struct audit *audit = open_audit(&sandbox, path);
+    log_capture_clear();
+    unsyncable = true;
+    audit_add(audit, &refused);
+    wait_stuck(audit, true);
+    assert_true(log_capture_count("the audit log cannot be brought to the disk") > 0);
+    audit_add(audit, &refused);
+    unsyncable = false;
+    wait_stuck(audit, false);
+    audit_free(audit);
+    assert_int_equal(count_lines(path, &dropped), 2);
+    sandbox_close(&sandbox);
 }
 
 /* As a full disk: what waits is written when there is room again, and what was cut spoils no line.
@@ -267,6 +317,8 @@ int main(void)
         cmocka_unit_test(a_file_that_was_deleted_is_begun_anew),
         cmocka_unit_test(too_many_are_dropped_and_counted),
         cmocka_unit_test(lines_without_pause_are_synced_too),
+        cmocka_unit_test(so_many_may_wait_that_it_is_behind),
+        cmocka_unit_test(a_file_that_cannot_be_synced_is_stuck),
         cmocka_unit_test(lines_wait_for_a_file_that_cannot_be_written),
         cmocka_unit_test(a_file_that_cannot_be_appended_to_is_refused),
     };

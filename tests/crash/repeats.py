@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -15,7 +16,7 @@ from served import Peer, Server  # noqa: E402
 from writes import OK, result_of, status_of, write_frame  # noqa: E402
 
 CHATSTORED = sys.argv[1] if len(sys.argv) > 1 else "chatstored"
-ALREADY_EXISTS, FAILED_PRECONDITION = 6, 9
+ALREADY_EXISTS, FAILED_PRECONDITION, UNAVAILABLE = 6, 9, 14
 
 
 class Repeats(unittest.TestCase):
@@ -90,6 +91,23 @@ class Repeats(unittest.TestCase):
         os.rename(self.path("away.db"), self.path("a.db"))
         self.reload("b", "bc")
         self.assertEqual(result_of(self.peer.call(write_frame("k", request_id="four")))[4], b"b")
+
+    def test_what_a_locked_source_may_have_done_is_not_done_again(self):
+        first = self.peer.call(write_frame("k", request_id="one"))
+        self.reload("b")
+        other = sqlite3.connect(self.path("a.db"), isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        for request_id in "one", "two":
+            since = time.monotonic()
+            refused = self.peer.call(write_frame("k", request_id=request_id))
+            self.assertEqual(status_of(refused), UNAVAILABLE, refused)
+            self.assertIn(b"until a reload, a, cannot be told now", refused)
+            self.assertLess(time.monotonic() - since, 10)  # its own time is 30 s
+        self.assertEqual(result_of(self.peer.call(write_frame("k")))[4], b"b")
+        other.execute("ROLLBACK")
+        self.assertEqual(self.peer.call(write_frame("k", request_id="one")), first)
+        self.assertEqual(result_of(self.peer.call(write_frame("new", request_id="two")))[4], b"b")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 """That the judgements of tests/load can fail: each is given what it must not let pass."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -86,6 +88,25 @@ class Gates(unittest.TestCase):
         self.assertEqual(judge(none, short=True), ["nothing was refused"])
         self.assertEqual(judge(none, waits=True), [])
         self.assertIn("goodput is 89%", " ".join(judge({**none, "goodput": 89}, waits=True)))
+
+    @unittest.skipUnless(shutil.which("git"), "there is no git")
+    def test_each_commit_has_one_turn(self):
+        """In a clone without history too, where each commit would be the first."""
+        with tempfile.TemporaryDirectory() as folder:
+            git = ["git", "-C", folder, "-c", "user.name=n", "-c", "user.email=e"]
+            then = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+            shutil.copy(os.path.join(HERE, "in_turn"), folder)
+            subprocess.run([*git, "init", "-q"], check=True)
+            turns = set()
+            for number in range(24):
+                subprocess.run([*git, "commit", "-q", "--allow-empty", "--amend" if number else "--allow-empty", "-m",
+                                str(number)], check=True, env={**os.environ, **then})
+                ran = [turn for turn in range(3) if subprocess.run(
+                    [os.path.join(folder, "in_turn"), str(turn), "3", "true"], env={**os.environ, "CI": "true"},
+                    stdout=subprocess.DEVNULL, check=False).returncode == 0]
+                self.assertEqual(len(ran), 1, number)
+                turns.add(ran[0])
+        self.assertEqual(turns, {0, 1, 2})
 
 
 if __name__ == "__main__":

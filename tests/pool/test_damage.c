@@ -201,7 +201,7 @@ static void a_wal_of_a_replaced_file_is_not_taken_for_the_new_ones(void **state)
 }
 
 /* Pages of one table are garbage; all others can be read. */
-static void a_corrupted_page_is_unavailable_and_nothing_else(void **state)
+static void a_corrupted_page_is_data_loss_and_nothing_else(void **state)
 {
     (void)state;
     struct path path = folder_file("bad.db"), good = folder_file("good.db");
@@ -224,7 +224,8 @@ static void a_corrupted_page_is_unavailable_and_nothing_else(void **state)
     assert_int_equal(info_of(source).state, SOURCE_UP);
     struct run run;
     run_init_messages(&run, 1);
-    assert_int_equal(run_on(&run, source), STATUS_UNAVAILABLE);
+    assert_int_equal(run_on(&run, source), STATUS_DATA_LOSS);
+    assert_non_null(strstr(run.job.status.text, "source bad is damaged: "));
     assert_non_null(strstr(run.job.status.text, "malformed"));
     run_end(&run);
     assert_source_works(other);
@@ -245,6 +246,47 @@ static void a_corrupted_page_is_unavailable_and_nothing_else(void **state)
     source_close(other);
     bytes_free(whole);
     bytes_free(bad);
+}
+
+/* A write that meets garbage takes those of its group with it, which may be repeated. */
+static void a_write_that_meets_a_corrupted_page_is_told_so_alone(void **state)
+{
+    enum { PAGE_BYTES = 4096 };
+    (void)state;
+    struct path path = folder_file("bad.db");
+    file_make(path.text, 6);
+    struct source_config config = config_of("bad", path.text);
+    config.journal = SOURCE_JOURNAL_TRUNCATE;
+    source_close(open_source(&config)); /* nothing is left to be added to the schema */
+    int64_t root =
+        file_integer(path.text, "SELECT rootpage FROM sqlite_master WHERE name = 'chat_messages'");
+    struct bytes bad = file_read(path.text);
+    memset(bad.data + (root - 1) * PAGE_BYTES, 0xa5, PAGE_BYTES);
+    file_write(path.text, bad);
+    bytes_free(bad);
+    struct source *source = open_source(&config);
+    struct run first, damaged, other;
+    gate_close();
+    run_init_gate_write(&first, "first");
+    run_submit(&first, source);
+    gate_wait(1);
+    run_init_set(&other, "k", "v");
+    run_init_save(&damaged, 1, 1);
+    run_submit(&other, source);
+    run_submit(&damaged, source);
+    gate_open();
+    assert_int_equal(run_wait(&first), STATUS_OK);
+    assert_int_equal(run_wait(&damaged), STATUS_DATA_LOSS);
+    assert_non_null(strstr(damaged.job.status.text, "malformed"));
+    assert_int_equal(run_wait(&other), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(other.job.status.text, "nothing was written"));
+    run_end(&first);
+    run_end(&damaged);
+    run_end(&other);
+    eventually(source_is_up, source);
+    assert_string_equal(get_setting(source, "k").text, "-");
+    assert_int_equal(set_setting(source, "k", "w"), STATUS_OK);
+    source_close(source);
 }
 
 /* The schema itself is garbage: that is met while a statement is prepared. */
@@ -283,7 +325,8 @@ int main(void)
         POOL_TEST(a_pipe_in_the_place_of_a_file_takes_no_thread),
         POOL_TEST(a_file_in_wal_mode_may_be_replaced_and_is_whole_elsewhere),
         POOL_TEST(a_wal_of_a_replaced_file_is_not_taken_for_the_new_ones),
-        POOL_TEST(a_corrupted_page_is_unavailable_and_nothing_else),
+        POOL_TEST(a_corrupted_page_is_data_loss_and_nothing_else),
+        POOL_TEST(a_write_that_meets_a_corrupted_page_is_told_so_alone),
         POOL_TEST(a_file_that_breaks_while_open_is_unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
