@@ -92,7 +92,13 @@ struct config_mapping {
     X(timeout_max_ms, 600000, 1, 86400000,                                                         \
       "Longest deadline; a call that brings a longer one gets this one, or timeout_ms if that is " \
       "longer.")                                                                                   \
-    X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \
+    X(reply_send_ms, 2000, 1, 600000,                                                              \
+      "How long a reply waits for a client that does not read; at most 250 ms once hardly a "      \
+      "place "                                                                                     \
+      "is left for the requests of others.")                                                       \
+    X(connection_replies_max, 1280, 64, 65536,                                                     \
+      "Replies to one connection that wait until it reads; one more closes it. More than a "       \
+      "client has under way on one connection (the stubs: 1024).")                                 \
     X(merge_ms, 5000, 1, 600000,                                                                   \
       "How long a merged call waits for its slowest source; then it goes on without it.")          \
     X(merge_cache_bytes, 16777216, 0, 1073741824,                                                  \

@@ -11,7 +11,8 @@ struct open_pipe {
     bool is_network;
     uint64_t peer;
     unsigned unknown_tokens;
-    unsigned busy; /* requests that are worked on */
+    unsigned busy;   /* requests that are worked on or whose answers go out */
+    unsigned unread; /* answers that go out */
     int64_t heard_ms;
 };
 
@@ -87,34 +88,59 @@ void pipes_remove(struct pipes *pipes, int id)
     free(pipe);
 }
 
-static unsigned note(struct pipes *pipes, int id, int busier, unsigned more_unknown, int64_t now_ms)
+/* What becomes different about a pipe. */
+struct change {
+    int busier, more_unread;
+    unsigned more_unknown;
+    int64_t heard_ms;
+};
+
+static unsigned changed(unsigned count, int by)
 {
+    return by < 0 && count == 0 ? 0 : count + (unsigned)by;
+}
+
+/* The pipe as it is now; all 0: it is gone. */
+static struct open_pipe note(struct pipes *pipes, int id, struct change change)
+{
+    struct open_pipe now = {0};
     pthread_mutex_lock(&pipes->lock);
     struct open_pipe *pipe = *find(pipes, id);
-    unsigned unknown = 0;
     if (pipe) {
-        if (now_ms > pipe->heard_ms)
-            pipe->heard_ms = now_ms;
-        pipe->busy = busier < 0 && pipe->busy == 0 ? 0 : pipe->busy + (unsigned)busier;
-        unknown = pipe->unknown_tokens += more_unknown;
+        if (change.heard_ms > pipe->heard_ms)
+            pipe->heard_ms = change.heard_ms;
+        pipe->busy = changed(pipe->busy, change.busier);
+        pipe->unread = changed(pipe->unread, change.more_unread);
+        pipe->unknown_tokens += change.more_unknown;
+        now = *pipe;
     }
     pthread_mutex_unlock(&pipes->lock);
-    return unknown;
+    return now;
 }
 
 unsigned pipes_begin(struct pipes *pipes, int id, int64_t now_ms)
 {
-    return note(pipes, id, 1, 0, now_ms);
+    return note(pipes, id, (struct change){.busier = 1, .heard_ms = now_ms}).unknown_tokens;
 }
 
-void pipes_end(struct pipes *pipes, int id, int64_t now_ms)
+unsigned pipes_answer(struct pipes *pipes, int id)
 {
-    note(pipes, id, -1, 0, now_ms);
+    return note(pipes, id, (struct change){.more_unread = 1}).unread;
+}
+
+void pipes_answered(struct pipes *pipes, int id, int64_t now_ms)
+{
+    note(pipes, id, (struct change){.busier = -1, .more_unread = -1, .heard_ms = now_ms});
+}
+
+void pipes_drop(struct pipes *pipes, int id, int64_t now_ms)
+{
+    note(pipes, id, (struct change){.busier = -1, .heard_ms = now_ms});
 }
 
 void pipes_note_unknown(struct pipes *pipes, int id, unsigned count)
 {
-    note(pipes, id, 0, count, 0);
+    note(pipes, id, (struct change){.more_unknown = count});
 }
 
 size_t pipes_list_silent(struct pipes *pipes, int64_t since_ms, int *ids, size_t id_count)

@@ -18,10 +18,13 @@ void pipes_free(struct pipes *pipes); /* NULL is allowed */
 bool pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer, int64_t now_ms);
 void pipes_remove(struct pipes *pipes, int id);
 
-/* A request came from it, was answered. begin gives how many tokens that are nobody's it has sent
- * before. */
+/* A request came from it; its answer goes out; that has been taken over; or there will be none.
+ * begin gives how many tokens that are nobody's it has sent before, answer how many answers to it
+ * have not been taken over yet. */
 unsigned pipes_begin(struct pipes *pipes, int id, int64_t now_ms);
-void pipes_end(struct pipes *pipes, int id, int64_t now_ms);
+unsigned pipes_answer(struct pipes *pipes, int id);
+void pipes_answered(struct pipes *pipes, int id, int64_t now_ms);
+void pipes_drop(struct pipes *pipes, int id, int64_t now_ms);
 
 /* So many more tokens that are nobody's came from it. */
 void pipes_note_unknown(struct pipes *pipes, int id, unsigned count);

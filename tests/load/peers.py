@@ -47,6 +47,7 @@ class Peers(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="chatstore-peers-")
         self.addCleanup(shutil.rmtree, self.folder)
+        self.limits = LIMITS
         self.ipc = os.path.join(self.folder, "socket")
         self.listen = [f"ipc://{self.ipc}", "tcp://127.0.0.1:0"]
         self.tls = ""
@@ -62,7 +63,7 @@ class Peers(unittest.TestCase):
         config = os.path.join(self.folder, "peers.toml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(f'[database]\npath = "source-0000.db"\nmax_connections = 2\n[service]\nlisten = {self.listen}\n'
-                       f"[service.limits]\n{LIMITS}{self.tls}".replace("'", '"'))
+                       f"[service.limits]\n{self.limits}{self.tls}".replace("'", '"'))
         server = Server(CHATSTORED, self.folder, "--config", config, files_max=files_max)
         self.addCleanup(server.kill)
         self.tcp = ("127.0.0.1", server.port("tcp"))
@@ -88,9 +89,9 @@ class Peers(unittest.TestCase):
                 break
             files = self.before.files
 
-    def finish(self, server, witness, what):
+    def finish(self, server, witness, what, slowest_s_max=None):
         """All that every test checks in the end."""
-        served = witness.check(what)
+        served = witness.check(what, slowest_s_max)
         after = settle(server.pid, self.before, what)
         new = Witness(self.tcp)
         new.check(f"{what}: a client that comes afterwards")
@@ -262,6 +263,55 @@ class Peers(unittest.TestCase):
                                      f"(+{grown >> 10} MiB meanwhile)")
         for peer in peers:  # only now: the server has closed its ends by itself
             peer.close()
+
+    def never_read(self, address, rounds):
+        """So many connections, one after the other, with more calls than the server keeps replies for."""
+        for _ in range(rounds):
+            peer = Peer(address)
+            closed = select.poll()
+            closed.register(peer.socket, select.POLLRDHUP)
+            with contextlib.suppress(OSError):  # closed already
+                peer.socket.sendall(b"".join(peer.message(LIST) for _ in range(3000)))
+            closed.poll(1000)  # over TCP it may not learn of it, as that comes after what it does not read
+            peer.close()
+
+    def keep_out_nobody(self, peers_at_a_time):
+        """At the limits that everybody has; nobody waits for as long as half of reply_send_ms."""
+        self.limits = ""
+        server = self.serve()
+        bot = Peer(self.ipc)
+        self.assertEqual(status_of(bot.call(write_frame("large", value="v" * 16000))), OK)
+        bot.close()
+        witness = Witness(self.ipc)
+        for address in self.ipc, self.tcp:
+            peers = [threading.Thread(target=self.never_read, args=(address, 3)) for _ in range(peers_at_a_time)]
+            for peer in peers:
+                peer.start()
+            for peer in peers:
+                peer.join()
+        self.finish(server, witness, f"3000 calls at once whose replies nobody reads, {peers_at_a_time} at a time",
+                    slowest_s_max=1)
+        return server.log()
+
+    def test_a_connection_that_is_never_read(self):
+        self.assertIn("replies that it does not read (connection_replies_max)", self.keep_out_nobody(1))
+
+    def test_connections_that_are_never_read(self):
+        """None of them has as many as it may, but together they have all."""
+        self.assertIn("does not read its replies while others wait", self.keep_out_nobody(4))
+
+    def test_a_client_that_reads_late(self):
+        """With as many calls under way as the stubs allow on one connection."""
+        self.limits = "reply_send_ms = 60000\n"
+        server = self.serve()
+        late = Peer(self.ipc)
+        self.assertEqual(status_of(late.call(write_frame("large", value="v" * 16000))), OK)
+        late.socket.sendall(b"".join(late.message(LIST) for _ in range(1024)))
+        time.sleep(1)
+        for _ in range(1024):
+            self.assertEqual(status_of(late.receive()), OK)
+        late.close()
+        server.close()
 
     # ---- F6: slowloris ----
 

@@ -127,29 +127,35 @@ static void peers_that_speak_something_else_are_closed(void **state)
     server_stop(&server);
 }
 
-/* Replies that nobody reads fill the socket; the one that waits longest closes the connection. */
-static void a_client_that_does_not_read_is_closed(void **state)
+/* Replies that nobody reads fill the socket; then something closes the connection, and says so. */
+static void expect_closed_unread(const char *limits, uint32_t requests, const char *said)
 {
-    enum { REQUESTS = 8 };
     struct server server;
     char json[64], sql[128];
-    (void)state;
-    server_start(&server, "reply_send_ms = 100");
+    server_start(&server, limits);
     snprintf(sql, sizeof sql,
              "INSERT INTO settings (key, value) VALUES ('large', "
-             "printf('%%02000000d', 0))");
+             "printf('%%01000000d', 0))");
     json_decref(sandbox_sql(&server.service.sandbox, "main.db", sql, "large"));
     snprintf(json, sizeof json, "{\"key\": \"large\"}");
     int client = raw_connect(server.socket_path);
     log_capture_clear();
-    for (uint32_t id = 1; id <= REQUESTS; id++)
+    for (uint32_t id = 1; id <= requests; id++)
         send_calls(client, id, "GetSetting", json);
     expect_served(&server);
     raw_expect_closed(client);
-    log_capture_wait("a client does not read its reply", NULL, 0);
+    log_capture_wait(said, NULL, 0);
     expect_served(&server);
     close(client);
     server_stop(&server);
+}
+
+static void a_client_that_does_not_read_is_closed(void **state)
+{
+    (void)state;
+    expect_closed_unread("reply_send_ms = 100", 8, "a client does not read its reply");
+    expect_closed_unread("reply_send_ms = 600000\nconnection_replies_max = 64", 66,
+                         "has 64 replies that it does not read");
 }
 
 static void a_client_that_goes_away_in_mid_call_leaves_nothing_behind(void **state)
