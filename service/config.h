@@ -80,7 +80,7 @@ struct config_mapping {
       "What is made of large requests, together: about twice their bytes, until they are "         \
       "answered; one more (of over 32 KiB) fails with RESOURCE_EXHAUSTED.")                        \
     X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
-    X(calls_in_flight_max, 2048, 1, 65536,                                                         \
+    X(calls_in_flight_max, 2048, 1, 4096,                                                          \
       "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")          \
     X(write_queue_max, 4096, 1, 1000000, "Writes that wait for one source.")                       \
     X(read_queue_max, 4096, 1, 1000000, "Reads that wait for one source.")                         \

@@ -25,7 +25,6 @@ enum {
     SPARE_FRAMES_MAX = 128, /* frames kept for the next requests; more are freed */
     EXTRA_EXCHANGES =
         64, /* beyond the calls admitted, so that one too many is answered, not left unread */
-    EXCHANGES_MAX = 4096,
     UNKNOWN_TOKENS_MAX = 5, /* from one connection; then it is closed */
     LOOK_MS_MAX = 5000,     /* how often silent connections are looked for */
     CLOSE_AT_ONCE_MAX = 64,
@@ -514,7 +513,6 @@ static int serve(struct listener *listener, const char *const *urls, size_t url_
 {
     const struct config_limits *limits = &config->limits;
     size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
-    count = count < EXCHANGES_MAX ? count : EXCHANGES_MAX;
     listener->connection_replies_max = limits->connection_replies_max;
     listener->exchange_max = count;
     listener->exchanges = calloc(count, sizeof *listener->exchanges);

@@ -28,7 +28,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from served import (PING, WAIT_S_MAX, Peer, Server, WebSocketPeer, Witness, field, files_of, frame_of, run, settle,  # noqa: E402
                     usage_of, varint)
-from writes import OK, status_of, write_frame  # noqa: E402
+from writes import OK, RESOURCE_EXHAUSTED, status_of, write_frame  # noqa: E402
 
 CHATSTORED, CHATSTORE, BENCH = sys.argv[1:4] if len(sys.argv) > 3 else ("chatstored", "chatstore", "chatstore-bench")
 IGNORES_MEMORY = "CHATSTORE_LOAD_IGNORE_MEMORY" in os.environ
@@ -311,6 +311,27 @@ class Peers(unittest.TestCase):
         for _ in range(1024):
             self.assertEqual(status_of(late.receive()), OK)
         late.close()
+        server.close()
+
+    # ---- As many calls as a configuration may allow ----
+
+    def test_one_call_more_than_the_most(self):
+        self.limits = "calls_in_flight_max = 4096\n"
+        server = self.serve()
+        bot, other = Peer(self.ipc), Peer(self.ipc)
+        self.assertEqual(status_of(bot.call(write_frame("key"))), OK)
+        with contextlib.closing(sqlite3.connect(os.path.join(self.folder, "source-0000.db"))) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            bot.socket.sendall(b"".join(bot.message(write_frame("key")) for _ in range(4096)))
+            statuses = [status_of(other.call(PING))]
+            while statuses[-1] == OK:  # until all have come
+                statuses.append(status_of(other.call(PING)))
+            self.assertEqual(statuses[-1], RESOURCE_EXHAUSTED)
+            holder.rollback()
+        for _ in range(4096):
+            self.assertEqual(status_of(bot.receive()), OK)
+        bot.close()
+        other.close()
         server.close()
 
     # ---- F6: slowloris ----
