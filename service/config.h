@@ -108,6 +108,9 @@ struct config_mapping {
     X(handshake_ms, 10000, 100, 600000,                                                            \
       "A connection of the network that has not ended its handshakes (TLS, HTTP) in this time is " \
       "closed.")                                                                                   \
+    X(frame_ms, 30000, 100, 600000,                                                                \
+      "A connection of the network on which a frame has begun that is not complete in this time "  \
+      "is closed, once 32 KiB or more of it have come.")                                           \
     X(idle_ms, 600000, 1000, 86400000,                                                             \
       "A connection of the network that has sent nothing for so long is closed; clients connect "  \
       "again when they need it.")                                                                  \

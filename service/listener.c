@@ -348,7 +348,8 @@ static void exchange_received(struct exchange *exchange)
     exchange->request = nng_aio_get_msg(exchange->aio);
     exchange->state = WORKING;
     request_comes(exchange);
-    unsigned unknown = pipes_begin(listener->pipes, pipe_of(exchange), clock_now_ms());
+    unsigned unknown = pipes_begin(listener->pipes, pipe_of(exchange),
+                                   nng_msg_len(exchange->request), clock_now_ms());
     /* Who tries tokens has to connect for every few of them. */
     if (unknown >= UNKNOWN_TOKENS_MAX) {
         static struct log_limit limit = {.burst = 1};
@@ -498,13 +499,13 @@ static int start_exchanges(struct listener *listener, size_t count)
     return 0;
 }
 
-static int watch_handshakes(struct listener *listener, const struct config_limits *limits)
+static int watch_sockets(struct listener *listener, const struct config_limits *limits)
 {
     uint16_t ports[PORTS_MAX];
     size_t count = addresses_list_ports(listener->addresses, ports, PORTS_MAX);
     return count == 0 ? 0
                       : half_open_start(listener->pipes, ports, count, limits->handshake_ms,
-                                        &listener->half_open);
+                                        limits->frame_ms, &listener->half_open);
 }
 
 /* All that needs the socket. The first clients need not wait until there is room for the last. */
@@ -523,7 +524,7 @@ static int serve(struct listener *listener, const char *const *urls, size_t url_
         failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
                                    &listener->addresses, error, error_bytes);
     if (failure == 0)
-        failure = watch_handshakes(listener, limits);
+        failure = watch_sockets(listener, limits);
     return failure == 0 ? start_exchanges(listener, count) : failure;
 }
 

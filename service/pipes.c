@@ -13,6 +13,7 @@ struct open_pipe {
     unsigned unknown_tokens;
     unsigned busy;   /* requests that are worked on or whose answers go out */
     unsigned unread; /* answers that go out */
+    uint64_t frames, bytes;
     int64_t heard_ms;
 };
 
@@ -91,6 +92,7 @@ void pipes_remove(struct pipes *pipes, int id)
 /* What becomes different about a pipe. */
 struct change {
     int busier, more_unread;
+    uint64_t more_frames, more_bytes;
     unsigned more_unknown;
     int64_t heard_ms;
 };
@@ -111,6 +113,8 @@ static struct open_pipe note(struct pipes *pipes, int id, struct change change)
             pipe->heard_ms = change.heard_ms;
         pipe->busy = changed(pipe->busy, change.busier);
         pipe->unread = changed(pipe->unread, change.more_unread);
+        pipe->frames += change.more_frames;
+        pipe->bytes += change.more_bytes;
         pipe->unknown_tokens += change.more_unknown;
         now = *pipe;
     }
@@ -118,9 +122,10 @@ static struct open_pipe note(struct pipes *pipes, int id, struct change change)
     return now;
 }
 
-unsigned pipes_begin(struct pipes *pipes, int id, int64_t now_ms)
+unsigned pipes_begin(struct pipes *pipes, int id, size_t bytes, int64_t now_ms)
 {
-    return note(pipes, id, (struct change){.busier = 1, .heard_ms = now_ms}).unknown_tokens;
+    struct change change = {.busier = 1, .more_frames = 1, .more_bytes = bytes, .heard_ms = now_ms};
+    return note(pipes, id, change).unknown_tokens;
 }
 
 unsigned pipes_answer(struct pipes *pipes, int id)
@@ -162,11 +167,12 @@ bool pipes_list_peers(struct pipes *pipes, struct pipe_peers *peers_out)
 {
     pthread_mutex_lock(&pipes->lock);
     bool known = true;
-    *peers_out = (struct pipe_peers){calloc(pipes->count + 1, sizeof(uint64_t)), 0};
+    *peers_out = (struct pipe_peers){calloc(pipes->count + 1, sizeof(struct pipe_peer)), 0};
     for (size_t i = 0; i < BUCKETS && peers_out->peers; i++) {
         for (struct open_pipe *pipe = pipes->buckets[i]; pipe; pipe = pipe->next) {
             if (pipe->is_network)
-                peers_out->peers[peers_out->count++] = pipe->peer;
+                peers_out->peers[peers_out->count++] =
+                    (struct pipe_peer){pipe->peer, pipe->frames, pipe->bytes};
             known = known && (!pipe->is_network || pipe->peer != 0);
         }
     }

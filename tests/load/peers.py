@@ -369,6 +369,66 @@ class Peers(unittest.TestCase):
         for peer in peers:
             peer.close()
 
+    def test_frames_that_never_end(self):
+        """They are closed long before idle_ms, on all transports; whose frames end is not, however idle."""
+        self.use_tls()
+        self.listen.append("ws://127.0.0.1:0/c")
+        self.limits = "frame_ms = 1000\n"
+        server = self.serve()
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, "tls", "ca.pem"))
+
+        def connect_tls():
+            peer = Peer(("127.0.0.1", server.port("tls+tcp")), greet=False)
+            peer.socket = context.wrap_socket(peer.socket, server_hostname="127.0.0.1")
+            peer.greet()
+            return peer
+
+        connects = {"tcp": lambda: Peer(self.tcp), "tls+tcp": connect_tls,
+                    "ws": lambda: WebSocketPeer(("127.0.0.1", server.port("ws")), "/c")}
+        large = frame_of("AdminService/Ping", field(1, b"x" * (FRAME_BYTES_MAX - 1000)))
+        idle, stuck = [], []
+        for scheme, connect in connects.items():
+            for kind in range(4):
+                peer = connect()
+                idle.append(peer)
+                for _ in range(kind):
+                    peer.call(large if kind == 3 else PING)
+            for kind in range(scaled(4)):
+                peer = connect()
+                stuck.append((scheme, peer))
+                message = peer.message(large)
+                peer.socket.sendall((peer.message(PING) if kind % 2 else b"") + message[:1 << 20])
+                peer.rest = message[1 << 20:] if kind % 4 > 1 else b""
+        until = time.monotonic() + WAIT_S_MAX
+        while self.open_among(stuck):
+            self.assertLess(time.monotonic(), until, self.open_among(stuck))
+            time.sleep(0.1)
+        for peer in idle:
+            peer.call(large)
+            peer.close()
+        for _, peer in stuck:
+            peer.close()
+        after = settle(server.pid, self.before, "frames that never end")
+        server.close()
+        print(f"FIGURES {len(stuck)} frames that never ended: descriptors {self.before.files} -> {after.files}, "
+              f"{self.before.rss_kib >> 10} -> {after.rss_kib >> 10} MiB", flush=True)
+
+    @staticmethod
+    def open_among(peers):
+        """The schemes of those that the server has not closed; each sends some bytes of what it has left."""
+        still = []
+        for scheme, peer in peers:
+            try:
+                peer.socket.sendall(peer.rest[:7])
+                peer.rest = peer.rest[7:]
+                poll = select.poll()
+                poll.register(peer.socket, select.POLLRDHUP)
+                if not poll.poll(0):
+                    still.append(scheme)
+            except OSError:
+                pass
+        return still
+
     # ---- More answers than memory ----
 
     @unittest.skipIf(IGNORES_MEMORY, "only memory is looked at")
