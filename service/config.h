@@ -105,6 +105,10 @@ struct config_mapping {
       "Merged answers that are kept until one of their sources changes; 0 keeps none.")            \
     X(connections_max, 4096, 1, 1000000,                                                           \
       "Connections at the same time, over all addresses; one more is closed at once.")             \
+    X(connections_per_address_max, 1024, 1, 1000000,                                               \
+      "Connections at the same time from one address of the network (of IPv6, its first 64 "       \
+      "bits), "                                                                                    \
+      "this machine's own included; one more is closed at once.")                                  \
     X(handshake_ms, 10000, 100, 600000,                                                            \
       "A connection of the network that has not ended its handshakes (TLS, HTTP) in this time is " \
       "closed.")                                                                                   \

@@ -411,23 +411,40 @@ static void exchange_cb(void *arg)
 
 /* ---- Connections ---- */
 
+static void say_refused(struct listener *listener, nng_pipe pipe, enum pipes_outcome why)
+{
+    static struct log_limit full = {.burst = 1}, address_full = {.burst = 1};
+    char peer[128];
+    name_pipe(pipe, peer, sizeof peer);
+    if (why == PIPES_ADDRESS_FULL)
+        log_limited(&address_full, LOG_WARN,
+                    "a connection of %s is closed at once: its address has as many as it may "
+                    "(connections_per_address_max)",
+                    peer);
+    else
+        log_limited(&full, LOG_WARN, "a connection is closed at once: there are %zu (%s)",
+                    pipes_count(listener->pipes),
+                    why == PIPES_FULL ? "connections_max" : "no memory");
+}
+
 static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-    static struct log_limit limit = {.burst = 1};
     struct listener *listener = arg;
     bool is_network;
     struct sockaddr_storage address = peer_address(pipe, &is_network);
+    uint64_t origin = bad_tokens_address(&address);
     int64_t now_ms = clock_now_ms();
     (void)event;
-    if (bad_tokens_refuses(listener->bad_tokens, bad_tokens_address(&address), now_ms)) {
+    if (bad_tokens_refuses(listener->bad_tokens, origin, now_ms)) {
         nng_pipe_close(pipe);
         return;
     }
     uint64_t peer = address.ss_family != AF_UNSPEC ? half_open_peer(&address) : 0;
-    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer, now_ms))
+    enum pipes_outcome outcome =
+        pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer, origin, now_ms);
+    if (outcome == PIPES_ADDED)
         return;
-    log_limited(&limit, LOG_WARN, "a connection is closed at once: there are %zu (connections_max)",
-                pipes_count(listener->pipes));
+    say_refused(listener, pipe, outcome);
     nng_pipe_close(pipe);
 }
 
@@ -463,7 +480,7 @@ static void look_for_silent(void *arg)
 static int watch_pipes(struct listener *listener, const struct config_limits *limits)
 {
     listener->idle_ms = limits->idle_ms;
-    listener->pipes = pipes_new(limits->connections_max);
+    listener->pipes = pipes_new(limits->connections_max, limits->connections_per_address_max);
     listener->bad_tokens = bad_tokens_new(limits->bad_tokens_per_minute_max);
     if (!listener->pipes || !listener->bad_tokens ||
         nng_aio_alloc(&listener->look_aio, look_for_silent, listener) != 0 ||

@@ -5,11 +5,19 @@
 
 enum { BUCKETS = 1024 };
 
+/* There as long as it has connections. */
+struct origin {
+    struct origin *next; /* in the bucket */
+    uint64_t address;
+    size_t count;
+};
+
 struct open_pipe {
     struct open_pipe *next; /* in the bucket */
     int id;
     bool is_network;
     uint64_t peer;
+    uint64_t address; /* 0: not counted with an origin */
     unsigned unknown_tokens;
     unsigned busy;   /* requests that are worked on or whose answers go out */
     unsigned unread; /* answers that go out */
@@ -19,8 +27,9 @@ struct open_pipe {
 
 struct pipes {
     pthread_mutex_t lock;
-    size_t count, count_max;
+    size_t count, count_max, address_count_max;
     struct open_pipe *buckets[BUCKETS];
+    struct origin *origins[BUCKETS];
 };
 
 static struct open_pipe **find(struct pipes *pipes, int id)
@@ -31,12 +40,13 @@ static struct open_pipe **find(struct pipes *pipes, int id)
     return at;
 }
 
-struct pipes *pipes_new(size_t count_max)
+struct pipes *pipes_new(size_t count_max, size_t address_count_max)
 {
     struct pipes *pipes = calloc(1, sizeof *pipes);
     if (!pipes)
         return NULL;
     pipes->count_max = count_max;
+    pipes->address_count_max = address_count_max;
     pthread_mutex_init(&pipes->lock, NULL);
     return pipes;
 }
@@ -51,29 +61,67 @@ void pipes_free(struct pipes *pipes)
             free(pipes->buckets[i]);
             pipes->buckets[i] = next;
         }
+        while (pipes->origins[i]) {
+            struct origin *next = pipes->origins[i]->next;
+            free(pipes->origins[i]);
+            pipes->origins[i] = next;
+        }
     }
     pthread_mutex_destroy(&pipes->lock);
     free(pipes);
 }
 
-bool pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer, int64_t now_ms)
+static struct origin **find_origin(struct pipes *pipes, uint64_t address)
+{
+    struct origin **at = &pipes->origins[(address ^ address >> 32) % BUCKETS];
+    while (*at && (*at)->address != address)
+        at = &(*at)->next;
+    return at;
+}
+
+static enum pipes_outcome count_origin(struct pipes *pipes, uint64_t address)
+{
+    struct origin **at = find_origin(pipes, address);
+    if (address == 0)
+        return PIPES_ADDED;
+    if (!*at && !(*at = calloc(1, sizeof **at)))
+        return PIPES_NO_MEMORY;
+    (*at)->address = address;
+    if ((*at)->count >= pipes->address_count_max)
+        return PIPES_ADDRESS_FULL;
+    (*at)->count++;
+    return PIPES_ADDED;
+}
+
+static void uncount_origin(struct pipes *pipes, uint64_t address)
+{
+    struct origin **at = find_origin(pipes, address), *origin = *at;
+    if (address == 0 || --origin->count > 0)
+        return;
+    *at = origin->next;
+    free(origin);
+}
+
+enum pipes_outcome pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer,
+                             uint64_t address, int64_t now_ms)
 {
     struct open_pipe *pipe = malloc(sizeof *pipe);
     if (!pipe)
-        return false;
-    *pipe =
-        (struct open_pipe){.id = id, .is_network = is_network, .peer = peer, .heard_ms = now_ms};
+        return PIPES_NO_MEMORY;
+    *pipe = (struct open_pipe){
+        .id = id, .is_network = is_network, .peer = peer, .address = address, .heard_ms = now_ms};
     pthread_mutex_lock(&pipes->lock);
-    bool added = pipes->count < pipes->count_max;
-    if (added) {
+    enum pipes_outcome outcome =
+        pipes->count < pipes->count_max ? count_origin(pipes, address) : PIPES_FULL;
+    if (outcome == PIPES_ADDED) {
         struct open_pipe **end = find(pipes, id);
         *end = pipe;
         pipes->count++;
     }
     pthread_mutex_unlock(&pipes->lock);
-    if (!added)
+    if (outcome != PIPES_ADDED)
         free(pipe);
-    return added;
+    return outcome;
 }
 
 void pipes_remove(struct pipes *pipes, int id)
@@ -84,6 +132,7 @@ void pipes_remove(struct pipes *pipes, int id)
     if (pipe) {
         *at = pipe->next;
         pipes->count--;
+        uncount_origin(pipes, pipe->address);
     }
     pthread_mutex_unlock(&pipes->lock);
     free(pipe);

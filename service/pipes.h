@@ -10,12 +10,14 @@
 struct pipes;
 
 /* NULL: no memory. */
-struct pipes *pipes_new(size_t count_max);
+struct pipes *pipes_new(size_t count_max, size_t address_count_max);
 void pipes_free(struct pipes *pipes); /* NULL is allowed */
 
-/* peer: half_open_peer() of it, 0: not known. False: there are as many as there may be, or there is
- * no memory. */
-bool pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer, int64_t now_ms);
+/* peer: half_open_peer() of it, 0: not known. address: bad_tokens_address() of it, 0: it is none of
+ * the network. */
+enum pipes_outcome { PIPES_ADDED, PIPES_FULL, PIPES_ADDRESS_FULL, PIPES_NO_MEMORY };
+enum pipes_outcome pipes_add(struct pipes *pipes, int id, bool is_network, uint64_t peer,
+                             uint64_t address, int64_t now_ms);
 void pipes_remove(struct pipes *pipes, int id);
 
 /* A request of so many bytes came from it; its answer goes out; that has been taken over; or there

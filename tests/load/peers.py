@@ -243,6 +243,33 @@ class Peers(unittest.TestCase):
             secure.close()  # without a word of TLS, but for kind 4
         self.finish(server, witness, f"{count} TLS handshakes broken off or misused")
 
+    def test_all_connections_of_one_address(self):
+        self.limits = "connections_per_address_max = 20\nconnections_max = 40\n"
+        self.listen.append("tcp://[::1]:0")
+        server = self.serve()
+        said = "its address has as many as it may (connections_per_address_max)"
+        kept = [Peer(self.tcp) for _ in range(20)]
+        for _ in range(40):
+            with self.assertRaises(OSError):  # an end or a reset, at the hello or at the call
+                self.call_once(self.tcp)
+        server.wait_for(said)
+        for other in self.ipc, ("::1", server.port("tcp", "[::1]")):
+            self.assertEqual(status_of(self.call_once(other)), OK)
+        for peer in kept:
+            self.assertEqual(status_of(peer.call(PING)), OK)
+            peer.close()
+        settle(server.pid, self.before, said)
+        for _ in range(40):  # what was closed is counted no longer
+            self.assertEqual(status_of(self.call_once(self.tcp)), OK)
+            settle(server.pid, self.before, said)
+        server.close()
+
+    @staticmethod
+    def call_once(address):
+        peer = Peer(address)
+        with contextlib.closing(peer):
+            return peer.call(PING)
+
     # ---- F5: slow readers ----
 
     def test_slow_readers(self):
