@@ -3,6 +3,7 @@
 #include "bad_tokens.h"
 #include "half_open.h"
 #include "listener_addresses.h"
+#include "listener_internal.h"
 #include "listener_threads.h"
 #include "pipes.h"
 
@@ -56,6 +57,7 @@ struct listener {
     struct half_open *half_open; /* NULL: nothing of the network is listened on */
     int64_t idle_ms;
     nng_aio *look_aio;
+    _Atomic int own_pipe; /* of listener_ping_open(); 0: none */
     unsigned connection_replies_max;
     struct exchange *exchanges;
     size_t exchange_count, exchange_max;
@@ -109,7 +111,7 @@ static struct sockaddr_storage peer_address(nng_pipe pipe, bool *is_network_out)
     nng_sockaddr address;
     if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
         address.s_family = NNG_AF_UNSPEC;
-    *is_network_out = address.s_family != NNG_AF_IPC && address.s_family != NNG_AF_INPROC;
+    *is_network_out = address.s_family != NNG_AF_IPC;
     return address_plain(&address);
 }
 
@@ -362,6 +364,7 @@ static void exchange_received(struct exchange *exchange)
     }
     struct frame *frame = take_frame(listener);
     if (frame) {
+        frame_set_own(frame, pipe_of(exchange) == listener->own_pipe);
         frame_run(frame, nng_msg_body(exchange->request), nng_msg_len(exchange->request), exchange);
         return;
     }
@@ -411,6 +414,13 @@ static void exchange_cb(void *arg)
 
 /* ---- Connections ---- */
 
+static bool is_own(nng_pipe pipe)
+{
+    nng_sockaddr address;
+    return nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) == 0 &&
+           address.s_family == NNG_AF_INPROC;
+}
+
 static void say_refused(struct listener *listener, nng_pipe pipe, enum pipes_outcome why)
 {
     static struct log_limit full = {.burst = 1}, address_full = {.burst = 1};
@@ -435,6 +445,10 @@ static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
     uint64_t origin = bad_tokens_address(&address);
     int64_t now_ms = clock_now_ms();
     (void)event;
+    if (is_own(pipe)) { /* takes no client's place */
+        listener->own_pipe = nng_pipe_id(pipe);
+        return;
+    }
     if (bad_tokens_refuses(listener->bad_tokens, origin, now_ms)) {
         nng_pipe_close(pipe);
         return;
@@ -452,6 +466,8 @@ static void pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct listener *listener = arg;
     (void)event;
+    if (nng_pipe_id(pipe) == listener->own_pipe)
+        listener->own_pipe = 0;
     pipes_remove(listener->pipes, nng_pipe_id(pipe));
 }
 
@@ -627,6 +643,11 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
     pthread_mutex_destroy(&listener->lock);
     free(listener->exchanges);
     free(listener);
+}
+
+nng_socket listener_socket(const struct listener *listener)
+{
+    return listener->socket;
 }
 
 struct listener_tls *listener_prepare_tls(const struct config_tls *config, struct status *why)
