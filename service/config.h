@@ -80,7 +80,7 @@ struct config_mapping {
       "What is made of large requests, together: about twice their bytes, until they are "         \
       "answered; one more (of over 32 KiB) fails with RESOURCE_EXHAUSTED.")                        \
     X(calls_per_frame_max, 1024, 1, 65536, "Calls in one frame.")                                  \
-    X(calls_in_flight_max, 2048, 1, 65536,                                                         \
+    X(calls_in_flight_max, 2048, 1, 4096,                                                          \
       "Calls that are worked on at the same time; more are answered RESOURCE_EXHAUSTED.")          \
     X(write_queue_max, 4096, 1, 1000000, "Writes that wait for one source.")                       \
     X(read_queue_max, 4096, 1, 1000000, "Reads that wait for one source.")                         \
@@ -92,16 +92,29 @@ struct config_mapping {
     X(timeout_max_ms, 600000, 1, 86400000,                                                         \
       "Longest deadline; a call that brings a longer one gets this one, or timeout_ms if that is " \
       "longer.")                                                                                   \
-    X(reply_send_ms, 2000, 1, 600000, "How long a reply waits for a client that does not read.")   \
+    X(reply_send_ms, 2000, 1, 600000,                                                              \
+      "How long a reply waits for a client that does not read; at most 250 ms once hardly a "      \
+      "place "                                                                                     \
+      "is left for the requests of others.")                                                       \
+    X(connection_replies_max, 1280, 64, 65536,                                                     \
+      "Replies to one connection that wait until it reads; one more closes it. More than a "       \
+      "client has under way on one connection (the stubs: 1024).")                                 \
     X(merge_ms, 5000, 1, 600000,                                                                   \
       "How long a merged call waits for its slowest source; then it goes on without it.")          \
     X(merge_cache_bytes, 16777216, 0, 1073741824,                                                  \
       "Merged answers that are kept until one of their sources changes; 0 keeps none.")            \
     X(connections_max, 4096, 1, 1000000,                                                           \
       "Connections at the same time, over all addresses; one more is closed at once.")             \
+    X(connections_per_address_max, 1024, 1, 1000000,                                               \
+      "Connections at the same time from one address of the network (of IPv6, its first 64 "       \
+      "bits), "                                                                                    \
+      "this machine's own included; one more is closed at once.")                                  \
     X(handshake_ms, 10000, 100, 600000,                                                            \
       "A connection of the network that has not ended its handshakes (TLS, HTTP) in this time is " \
       "closed.")                                                                                   \
+    X(frame_ms, 30000, 100, 600000,                                                                \
+      "A connection of the network on which a frame has begun that is not complete in this time "  \
+      "is closed, once 32 KiB or more of it have come.")                                           \
     X(idle_ms, 600000, 1000, 86400000,                                                             \
       "A connection of the network that has sent nothing for so long is closed; clients connect "  \
       "again when they need it.")                                                                  \

@@ -93,8 +93,9 @@ void engine_close(struct engine *engine);
 typedef void (*frame_done_fn)(struct frame *frame, void *arg);
 struct frame *frame_new(struct engine *engine, frame_done_fn done);
 void frame_free(struct frame *frame);
-/* The frame is the server's own and not a client's: it needs no token. Before its first run. */
-void frame_set_own(struct frame *frame);
+/* Whether the frame is the server's own and not a client's: then it needs no token. Between its
+ * runs; a new one is a client's. */
+void frame_set_own(struct frame *frame, bool is_own);
 
 /* read is called within frame_run() with its arg, before any call begins: the request's bytes are
  * needed no more. Before the first run. */

@@ -129,9 +129,9 @@ void run_finish(struct call_run *run)
         frame_finish(frame);
 }
 
-void frame_set_own(struct frame *frame)
+void frame_set_own(struct frame *frame, bool is_own)
 {
-    frame->is_own = true;
+    frame->is_own = is_own;
 }
 
 void frame_set_read(struct frame *frame, void (*read)(void *arg))

@@ -6,25 +6,38 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS_MAX = 1000 };
+/* How much may come that is no frame: a TLS handshake, and around each frame what TLS, WebSocket
+ * and SP put there. A client that sends tiny records needs more of it, for all bytes that it sends.
+ */
+enum {
+    LOOK_MS_MAX = 1000,
+    SLACK_BYTES = 32 << 10,
+    AROUND_FRAME_BYTES = 256,
+    AROUND_BYTES_SHARE = 16,
+};
 
-/* By descriptor: the peer that it was connected to when it was first seen to be no pipe. */
+/* By descriptor: the peer that it was connected to when it was first seen to be no pipe, or to be
+ * in a frame. */
 struct suspect {
     uint64_t peer;
-    int64_t since_ms;
+    int64_t since_ms; /* 0: a pipe that is in no frame */
+    bool is_pipe;
+    uint64_t frames, bytes; /* that the pipe had delivered at the last look */
+    uint64_t around_bytes;  /* that had come by then and were in no frame, as far as is believed */
 };
 
 struct half_open {
     struct pipes *pipes;
     uint16_t *ports; /* in network order */
     size_t port_count;
-    unsigned wait_ms;
+    unsigned handshake_ms, frame_ms;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t told;
@@ -102,26 +115,76 @@ static bool make_room(struct half_open *half_open, size_t file)
 
 static int compare_peers(const void *a, const void *b)
 {
-    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    uint64_t left = ((const struct pipe_peer *)a)->peer,
+             right = ((const struct pipe_peer *)b)->peer;
     return (left > right) - (left < right);
+}
+
+/* A peer may come to two of our ports from one of its own. */
+static bool is_only_one(const struct pipe_peers *known, const struct pipe_peer *pipe)
+{
+    const struct pipe_peer *end = known->peers + known->count;
+    return (pipe == known->peers || pipe[-1].peer != pipe->peer) &&
+           (pipe + 1 == end || pipe[1].peer != pipe->peer);
+}
+
+/* All bytes that have come on a connection; 0: the kernel (before 4.1) does not tell. */
+static uint64_t received_on(int file)
+{
+    struct tcp_info info;
+    socklen_t bytes = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(file, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 ? info.tcpi_bytes_received
+                                                                       : 0;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Whether more has come on a pipe than belongs to the frames that it delivered, and it delivered
+ * none since the last look. */
+static bool is_in_frame(struct suspect *suspect, const struct pipe_peer *pipe, uint64_t received)
+{
+    uint64_t outside = received > pipe->bytes ? received - pipe->bytes : 0;
+    bool delivered = pipe->frames != suspect->frames;
+    uint64_t around = (pipe->frames - suspect->frames) * AROUND_FRAME_BYTES +
+                      (pipe->bytes - suspect->bytes) / AROUND_BYTES_SHARE;
+    suspect->frames = pipe->frames;
+    suspect->bytes = pipe->bytes;
+    suspect->around_bytes = smaller(outside, suspect->around_bytes + around);
+    return !delivered && outside - suspect->around_bytes >= SLACK_BYTES;
+}
+
+static bool is_stuck(const struct half_open *half_open, struct suspect *suspect, uint64_t peer,
+                     const struct pipe_peer *pipe, int file)
+{
+    int64_t now_ms = clock_now_ms();
+    if (suspect->peer != peer || suspect->is_pipe != (pipe != NULL))
+        *suspect = (struct suspect){peer, pipe ? 0 : now_ms, pipe != NULL, 0, 0, 0};
+    if (pipe && !is_in_frame(suspect, pipe, received_on(file)))
+        suspect->since_ms = 0;
+    else if (suspect->since_ms == 0)
+        suspect->since_ms = now_ms;
+    unsigned wait_ms = pipe ? half_open->frame_ms : half_open->handshake_ms;
+    return suspect->since_ms != 0 && now_ms - suspect->since_ms >= wait_ms;
 }
 
 /* Shut down and not closed: the descriptor is nng's, who then sees the end of the connection. */
 static bool look_at(struct half_open *half_open, int file, const struct pipe_peers *known)
 {
-    uint64_t peer = peer_of(half_open, file);
+    struct pipe_peer key = {.peer = peer_of(half_open, file)};
     if (!make_room(half_open, (size_t)file))
         return false;
     struct suspect *suspect = &half_open->suspects[file];
-    if (peer == 0 || bsearch(&peer, known->peers, known->count, sizeof peer, compare_peers)) {
-        suspect->peer = 0;
-    } else if (suspect->peer != peer) {
-        *suspect = (struct suspect){peer, clock_now_ms()};
-    } else if (clock_now_ms() - suspect->since_ms >= half_open->wait_ms) {
-        suspect->peer = 0;
-        return shutdown(file, SHUT_RDWR) == 0;
-    }
-    return false;
+    const struct pipe_peer *pipe =
+        bsearch(&key, known->peers, known->count, sizeof key, compare_peers);
+    bool can_be_judged = key.peer != 0 && (!pipe || is_only_one(known, pipe));
+    if (can_be_judged && !is_stuck(half_open, suspect, key.peer, pipe, file))
+        return false;
+    suspect->peer = 0;
+    return can_be_judged && shutdown(file, SHUT_RDWR) == 0;
 }
 
 static void look(struct half_open *half_open)
@@ -142,14 +205,17 @@ static void look(struct half_open *half_open)
     if (files)
         closedir(files);
     if (closed > 0)
-        log_limited(&limit, LOG_INFO, "%zu connections were silent in their handshake: closed",
+        log_limited(&limit, LOG_INFO,
+                    "%zu connections did not end their handshake (handshake_ms) or a frame "
+                    "(frame_ms) in time: closed",
                     closed);
 }
 
 static void *half_open_main(void *arg)
 {
     struct half_open *half_open = arg;
-    unsigned step_ms = half_open->wait_ms / 4 < LOOK_MS_MAX ? half_open->wait_ms / 4 : LOOK_MS_MAX;
+    unsigned step_ms =
+        (unsigned)smaller(LOOK_MS_MAX, smaller(half_open->handshake_ms, half_open->frame_ms) / 4);
     pthread_setname_np(pthread_self(), "half-open");
     pthread_mutex_lock(&half_open->lock);
     while (!half_open->stopping) {
@@ -173,8 +239,8 @@ static void half_open_free(struct half_open *half_open)
     free(half_open);
 }
 
-int half_open_start(struct pipes *pipes, const uint16_t *ports, size_t port_count, unsigned wait_ms,
-                    struct half_open **half_open_out)
+int half_open_start(struct pipes *pipes, const uint16_t *ports, size_t port_count,
+                    unsigned handshake_ms, unsigned frame_ms, struct half_open **half_open_out)
 {
     struct half_open *half_open = calloc(1, sizeof *half_open);
     if (!half_open)
@@ -182,7 +248,8 @@ int half_open_start(struct pipes *pipes, const uint16_t *ports, size_t port_coun
     pthread_mutex_init(&half_open->lock, NULL);
     pthread_cond_init(&half_open->told, NULL);
     half_open->pipes = pipes;
-    half_open->wait_ms = wait_ms;
+    half_open->handshake_ms = handshake_ms;
+    half_open->frame_ms = frame_ms;
     half_open->port_count = port_count;
     half_open->ports = calloc(port_count + 1, sizeof *half_open->ports);
     if (half_open->ports)

@@ -3,6 +3,7 @@
 #include "bad_tokens.h"
 #include "half_open.h"
 #include "listener_addresses.h"
+#include "listener_internal.h"
 #include "listener_threads.h"
 #include "pipes.h"
 
@@ -25,10 +26,11 @@ enum {
     SPARE_FRAMES_MAX = 128, /* frames kept for the next requests; more are freed */
     EXTRA_EXCHANGES =
         64, /* beyond the calls admitted, so that one too many is answered, not left unread */
-    EXCHANGES_MAX = 4096,
     UNKNOWN_TOKENS_MAX = 5, /* from one connection; then it is closed */
     LOOK_MS_MAX = 5000,     /* how often silent connections are looked for */
     CLOSE_AT_ONCE_MAX = 64,
+    CROWDED_SEND_MS = 250, /* how long a reply waits when hardly an exchange is left for others */
+    CROWDED_LOOK_MS = 50,
     PORTS_MAX = 256,
 };
 
@@ -39,6 +41,8 @@ struct exchange {
     nng_aio *aio;
     nng_msg *request;
     size_t reply_bytes;
+    _Atomic int unread_pipe; /* 0: no reply goes out */
+    _Atomic int64_t unread_since_ms;
     struct frame *frame; /* borrowed from the listener's spare ones while a request is worked on */
     _Atomic enum exchange_state { RECEIVING, WORKING, SENDING } state;
 };
@@ -53,8 +57,13 @@ struct listener {
     struct half_open *half_open; /* NULL: nothing of the network is listened on */
     int64_t idle_ms;
     nng_aio *look_aio;
+    _Atomic int own_pipe; /* of listener_ping_open(); 0: none */
+    unsigned connection_replies_max;
     struct exchange *exchanges;
-    size_t exchange_count;
+    size_t exchange_count, exchange_max;
+    atomic_size_t requests; /* exchanges that have one */
+    nng_aio *crowded_aio;
+    atomic_bool crowded;  /* crowded_aio sleeps or runs */
     atomic_bool stopping; /* no more requests are taken */
     pthread_mutex_t lock;
     pthread_cond_t idle; /* busy became 0 */
@@ -102,7 +111,7 @@ static struct sockaddr_storage peer_address(nng_pipe pipe, bool *is_network_out)
     nng_sockaddr address;
     if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
         address.s_family = NNG_AF_UNSPEC;
-    *is_network_out = address.s_family != NNG_AF_IPC && address.s_family != NNG_AF_INPROC;
+    *is_network_out = address.s_family != NNG_AF_IPC;
     return address_plain(&address);
 }
 
@@ -126,11 +135,8 @@ static bool name_address(nng_pipe pipe, char *text, size_t bytes)
     return host[0] != '\0';
 }
 
-/* The engine's namer: of an exchange with a request. */
-static void name_peer(void *arg, char *text, size_t bytes)
+static void name_pipe(nng_pipe pipe, char *text, size_t bytes)
 {
-    const struct exchange *exchange = arg;
-    nng_pipe pipe = nng_msg_get_pipe(exchange->request);
     uint64_t user, process;
     if (name_address(pipe, text, bytes))
         return;
@@ -140,6 +146,96 @@ static void name_peer(void *arg, char *text, size_t bytes)
                  (unsigned long long)process);
     else
         snprintf(text, bytes, "%s", "gone");
+}
+
+/* The engine's namer: of an exchange with a request. */
+static void name_peer(void *arg, char *text, size_t bytes)
+{
+    const struct exchange *exchange = arg;
+    name_pipe(nng_msg_get_pipe(exchange->request), text, bytes);
+}
+
+/* ---- Clients that do not read ---- */
+
+static bool is_crowded(const struct listener *listener)
+{
+    return listener->requests + EXTRA_EXCHANGES / 2 > listener->exchange_max;
+}
+
+/* Close the connections whose replies hold the exchanges that others need. */
+static void close_unread(struct listener *listener)
+{
+    static struct log_limit limit = {.burst = 1};
+    int64_t since_ms = clock_now_ms() - CROWDED_SEND_MS;
+    int last = 0;
+    for (size_t i = 0; i < listener->exchange_max; i++) {
+        /* Whichever exchange is on: what it waits for since then was for this pipe (reply_goes). */
+        int id = listener->exchanges[i].unread_pipe;
+        if (id == 0 || id == last || listener->exchanges[i].unread_since_ms > since_ms)
+            continue;
+        char peer[128];
+        nng_pipe pipe = {.id = (uint32_t)id};
+        last = id;
+        name_pipe(pipe, peer, sizeof peer);
+        if (nng_pipe_close(pipe) == 0)
+            log_limited(&limit, LOG_WARN,
+                        "%s does not read its replies while others wait: the connection is closed",
+                        peer);
+    }
+}
+
+static void look_later_for_unread(struct listener *listener)
+{
+    if (is_crowded(listener) && !atomic_exchange(&listener->crowded, true))
+        nng_sleep_aio(CROWDED_LOOK_MS, listener->crowded_aio);
+}
+
+static void look_for_unread(void *arg)
+{
+    struct listener *listener = arg;
+    if (nng_aio_result(listener->crowded_aio) != 0)
+        return;
+    close_unread(listener);
+    listener->crowded = false; /* first: a request that comes now must begin the next look */
+    look_later_for_unread(listener);
+}
+
+/* False: its connection has more of them than it may, so it gets none. */
+static bool reply_goes(struct exchange *exchange)
+{
+    static struct log_limit limit = {.burst = 1};
+    struct listener *listener = exchange->listener;
+    int id = pipe_of(exchange);
+    unsigned unread = pipes_answer(listener->pipes, id);
+    exchange->unread_since_ms = clock_now_ms(); /* before the pipe, see close_unread() */
+    exchange->unread_pipe = id;
+    if (unread == listener->connection_replies_max + 1) {
+        char peer[128];
+        name_peer(exchange, peer, sizeof peer);
+        log_limited(&limit, LOG_WARN,
+                    "%s has %u replies that it does not read (connection_replies_max): the "
+                    "connection is closed",
+                    peer, listener->connection_replies_max);
+    }
+    return unread <= listener->connection_replies_max;
+}
+
+static void request_comes(struct exchange *exchange)
+{
+    exchange->listener->requests++;
+    look_later_for_unread(exchange->listener);
+}
+
+/* It was answered, or will not be. */
+static void request_ends(struct exchange *exchange)
+{
+    struct listener *listener = exchange->listener;
+    if (exchange->unread_pipe != 0)
+        pipes_answered(listener->pipes, pipe_of(exchange), clock_now_ms());
+    else
+        pipes_drop(listener->pipes, pipe_of(exchange), clock_now_ms());
+    exchange->unread_pipe = 0;
+    listener->requests--;
 }
 
 /* ---- One request after the other ---- */
@@ -188,11 +284,23 @@ static void note_unknown(const struct exchange *exchange)
 /* The request is not answered: its connection ends. */
 static void exchange_refuse(struct exchange *exchange)
 {
-    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
+    request_ends(exchange);
     nng_pipe_close(nng_msg_get_pipe(exchange->request));
     nng_msg_free(exchange->request);
     exchange->request = NULL;
     exchange_receive(exchange);
+}
+
+/* The request was worked on, and its reply is thrown away. */
+static void exchange_drop(struct exchange *exchange)
+{
+    struct listener *listener = exchange->listener;
+    struct frame *frame = exchange->frame;
+    frame_reply_drop(frame);
+    exchange->frame = NULL;
+    give_frame(listener, frame);
+    exchange_refuse(exchange);
+    listener_leave(listener);
 }
 
 /* The one place where replies leave. */
@@ -204,14 +312,14 @@ static void exchange_done(struct frame *frame, void *arg)
     exchange->frame = frame;
     if (frame_is_unknown(frame)) /* before the peer can know */
         note_unknown(exchange);
+    if (!reply_goes(exchange)) {
+        exchange_drop(exchange);
+        return;
+    }
     if (nng_msg_alloc(&reply, frame_reply_bytes(frame)) != 0) {
         log_line(LOG_ERROR, "no memory for a reply of %zu bytes: the connection is closed",
                  frame_reply_bytes(frame));
-        frame_reply_drop(frame);
-        exchange->frame = NULL;
-        give_frame(listener, frame);
-        exchange_refuse(exchange);
-        listener_leave(listener);
+        exchange_drop(exchange);
         return;
     }
     frame_reply_pack(frame, nng_msg_body(reply));
@@ -241,7 +349,9 @@ static void exchange_received(struct exchange *exchange)
     struct listener *listener = exchange->listener;
     exchange->request = nng_aio_get_msg(exchange->aio);
     exchange->state = WORKING;
-    unsigned unknown = pipes_begin(listener->pipes, pipe_of(exchange), clock_now_ms());
+    request_comes(exchange);
+    unsigned unknown = pipes_begin(listener->pipes, pipe_of(exchange),
+                                   nng_msg_len(exchange->request), clock_now_ms());
     /* Who tries tokens has to connect for every few of them. */
     if (unknown >= UNKNOWN_TOKENS_MAX) {
         static struct log_limit limit = {.burst = 1};
@@ -254,6 +364,7 @@ static void exchange_received(struct exchange *exchange)
     }
     struct frame *frame = take_frame(listener);
     if (frame) {
+        frame_set_own(frame, pipe_of(exchange) == listener->own_pipe);
         frame_run(frame, nng_msg_body(exchange->request), nng_msg_len(exchange->request), exchange);
         return;
     }
@@ -264,7 +375,7 @@ static void exchange_received(struct exchange *exchange)
 
 static void exchange_sent(struct exchange *exchange, int error)
 {
-    pipes_end(exchange->listener->pipes, pipe_of(exchange), clock_now_ms());
+    request_ends(exchange);
     engine_count_reply(exchange->listener->engine, -(int64_t)exchange->reply_bytes);
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(exchange->aio)); /* still ours */
@@ -303,23 +414,51 @@ static void exchange_cb(void *arg)
 
 /* ---- Connections ---- */
 
+static bool is_own(nng_pipe pipe)
+{
+    nng_sockaddr address;
+    return nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) == 0 &&
+           address.s_family == NNG_AF_INPROC;
+}
+
+static void say_refused(struct listener *listener, nng_pipe pipe, enum pipes_outcome why)
+{
+    static struct log_limit full = {.burst = 1}, address_full = {.burst = 1};
+    char peer[128];
+    name_pipe(pipe, peer, sizeof peer);
+    if (why == PIPES_ADDRESS_FULL)
+        log_limited(&address_full, LOG_WARN,
+                    "a connection of %s is closed at once: its address has as many as it may "
+                    "(connections_per_address_max)",
+                    peer);
+    else
+        log_limited(&full, LOG_WARN, "a connection is closed at once: there are %zu (%s)",
+                    pipes_count(listener->pipes),
+                    why == PIPES_FULL ? "connections_max" : "no memory");
+}
+
 static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-    static struct log_limit limit = {.burst = 1};
     struct listener *listener = arg;
     bool is_network;
     struct sockaddr_storage address = peer_address(pipe, &is_network);
+    uint64_t origin = bad_tokens_address(&address);
     int64_t now_ms = clock_now_ms();
     (void)event;
-    if (bad_tokens_refuses(listener->bad_tokens, bad_tokens_address(&address), now_ms)) {
+    if (is_own(pipe)) { /* takes no client's place */
+        listener->own_pipe = nng_pipe_id(pipe);
+        return;
+    }
+    if (bad_tokens_refuses(listener->bad_tokens, origin, now_ms)) {
         nng_pipe_close(pipe);
         return;
     }
     uint64_t peer = address.ss_family != AF_UNSPEC ? half_open_peer(&address) : 0;
-    if (pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer, now_ms))
+    enum pipes_outcome outcome =
+        pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer, origin, now_ms);
+    if (outcome == PIPES_ADDED)
         return;
-    log_limited(&limit, LOG_WARN, "a connection is closed at once: there are %zu (connections_max)",
-                pipes_count(listener->pipes));
+    say_refused(listener, pipe, outcome);
     nng_pipe_close(pipe);
 }
 
@@ -327,6 +466,8 @@ static void pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct listener *listener = arg;
     (void)event;
+    if (nng_pipe_id(pipe) == listener->own_pipe)
+        listener->own_pipe = 0;
     pipes_remove(listener->pipes, nng_pipe_id(pipe));
 }
 
@@ -355,10 +496,11 @@ static void look_for_silent(void *arg)
 static int watch_pipes(struct listener *listener, const struct config_limits *limits)
 {
     listener->idle_ms = limits->idle_ms;
-    listener->pipes = pipes_new(limits->connections_max);
+    listener->pipes = pipes_new(limits->connections_max, limits->connections_per_address_max);
     listener->bad_tokens = bad_tokens_new(limits->bad_tokens_per_minute_max);
     if (!listener->pipes || !listener->bad_tokens ||
         nng_aio_alloc(&listener->look_aio, look_for_silent, listener) != 0 ||
+        nng_aio_alloc(&listener->crowded_aio, look_for_unread, listener) != 0 ||
         nng_pipe_notify(listener->socket, NNG_PIPE_EV_ADD_PRE, pipe_added, listener) != 0 ||
         nng_pipe_notify(listener->socket, NNG_PIPE_EV_REM_POST, pipe_removed, listener) != 0)
         return ENOMEM;
@@ -390,13 +532,13 @@ static int start_exchanges(struct listener *listener, size_t count)
     return 0;
 }
 
-static int watch_handshakes(struct listener *listener, const struct config_limits *limits)
+static int watch_sockets(struct listener *listener, const struct config_limits *limits)
 {
     uint16_t ports[PORTS_MAX];
     size_t count = addresses_list_ports(listener->addresses, ports, PORTS_MAX);
     return count == 0 ? 0
                       : half_open_start(listener->pipes, ports, count, limits->handshake_ms,
-                                        &listener->half_open);
+                                        limits->frame_ms, &listener->half_open);
 }
 
 /* All that needs the socket. The first clients need not wait until there is room for the last. */
@@ -405,7 +547,8 @@ static int serve(struct listener *listener, const char *const *urls, size_t url_
 {
     const struct config_limits *limits = &config->limits;
     size_t count = limits->calls_in_flight_max + EXTRA_EXCHANGES;
-    count = count < EXCHANGES_MAX ? count : EXCHANGES_MAX;
+    listener->connection_replies_max = limits->connection_replies_max;
+    listener->exchange_max = count;
     listener->exchanges = calloc(count, sizeof *listener->exchanges);
     int failure = listener->exchanges ? watch_pipes(listener, limits) : ENOMEM;
     if (failure == 0)
@@ -414,7 +557,7 @@ static int serve(struct listener *listener, const char *const *urls, size_t url_
         failure = addresses_listen(listener->socket, urls, url_count, &config->tls,
                                    &listener->addresses, error, error_bytes);
     if (failure == 0)
-        failure = watch_handshakes(listener, limits);
+        failure = watch_sockets(listener, limits);
     return failure == 0 ? start_exchanges(listener, count) : failure;
 }
 
@@ -476,15 +619,21 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
         nng_aio_stop(listener->exchanges[i].aio);
     if (listener->look_aio)
         nng_aio_stop(listener->look_aio);
+    if (listener->crowded_aio)
+        nng_aio_stop(listener->crowded_aio);
     if (addresses_abandon(listener->addresses))
         return;
+    /* Before the socket: it waits for the thread that just sees one time out, and looks at its
+     * context then. */
+    for (size_t i = 0; i < listener->exchange_count; i++)
+        nng_aio_free(listener->exchanges[i].aio);
     /* Last: nng aborts when a thread is still in a call on a context of a socket that is
      * closed. */
     nng_close(listener->socket);
-    for (size_t i = 0; i < listener->exchange_count; i++)
-        nng_aio_free(listener->exchanges[i].aio);
     if (listener->look_aio)
         nng_aio_free(listener->look_aio);
+    if (listener->crowded_aio)
+        nng_aio_free(listener->crowded_aio);
     for (size_t i = 0; i < listener->spare_count; i++)
         frame_free(listener->spare[i]);
     addresses_free(listener->addresses);
@@ -494,6 +643,11 @@ void listener_stop(struct listener *listener, unsigned drain_ms)
     pthread_mutex_destroy(&listener->lock);
     free(listener->exchanges);
     free(listener);
+}
+
+nng_socket listener_socket(const struct listener *listener)
+{
+    return listener->socket;
 }
 
 struct listener_tls *listener_prepare_tls(const struct config_tls *config, struct status *why)

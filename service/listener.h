@@ -22,6 +22,14 @@ struct listener_tls *listener_prepare_tls(const struct config_tls *config, struc
 void listener_use_tls(struct listener *listener, struct listener_tls *tls);
 void listener_tls_free(struct listener_tls *tls);
 
+/* A connection of the server to itself, past no network and with no token: whether a frame on it is
+ * answered within wait_ms. One thread at a time; open returns 0 or an errno; closed before the
+ * listener is stopped, NULL is allowed. */
+struct listener_ping;
+int listener_ping_open(struct listener *listener, struct listener_ping **ping_out);
+bool listener_ping(struct listener_ping *ping, const void *frame, size_t bytes, unsigned wait_ms);
+void listener_ping_close(struct listener_ping *ping);
+
 /* Answer what is under way, for drain_ms at most, take no more, close, free. */
 void listener_stop(struct listener *listener, unsigned drain_ms);
 

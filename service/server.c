@@ -341,7 +341,7 @@ static int start(struct server *server, const struct server_setup *setup)
     pthread_mutex_lock(&server->lock);
     server->listening = true;
     pthread_mutex_unlock(&server->lock);
-    error = watchdog_start(server->engine, notify_watchdog_ms(), &server->watchdog);
+    error = watchdog_start(server->listener, notify_watchdog_ms(), &server->watchdog);
     if (error != 0)
         log_line(LOG_WARN, "there is no watchdog: %s", strerror(error));
     return EX_OK;
@@ -388,6 +388,7 @@ static void end(struct server *server)
     pthread_mutex_lock(&server->lock);
     server->closing = true;
     pthread_mutex_unlock(&server->lock);
+    watchdog_stop(server->watchdog);
     if (server->listener)
         listener_stop(server->listener, DRAIN_MS);
     pthread_mutex_lock(&server->lock);
@@ -397,7 +398,6 @@ static void end(struct server *server)
     pthread_mutex_unlock(&server->lock);
     if (server->reload)
         reload_stop(server->reload);
-    watchdog_stop(server->watchdog);
     if (server->engine)
         engine_close(server->engine);
 }

@@ -10,14 +10,13 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { PING_BYTES_MAX = 256, REPLY_BYTES_MAX = 4096 };
+enum { PING_BYTES_MAX = 256 };
 
 struct watchdog {
     unsigned pause_ms;
-    struct frame *frame;
+    struct listener_ping *connection;
     uint8_t ping[PING_BYTES_MAX]; /* an encoded frame */
     size_t ping_bytes;
-    sem_t answered;
     sem_t stop;
     pthread_t thread;
 };
@@ -33,17 +32,6 @@ static void encode_ping(struct watchdog *watchdog)
     watchdog->ping_bytes = chatstore__v1__request__pack(&request, watchdog->ping);
 }
 
-static void ping_answered(struct frame *frame, void *arg)
-{
-    struct watchdog *watchdog = arg;
-    uint8_t reply[REPLY_BYTES_MAX];
-    if (frame_reply_bytes(frame) <= sizeof reply)
-        frame_reply_pack(frame, reply);
-    else
-        frame_reply_drop(frame);
-    sem_post(&watchdog->answered);
-}
-
 static bool wait_for_stop(struct watchdog *watchdog)
 {
     struct timespec until;
@@ -57,22 +45,21 @@ static bool wait_for_stop(struct watchdog *watchdog)
     return error == 0;
 }
 
-/* A refusal (overload, draining) is an answer as well; an engine that hangs gives none, and then
- * this thread hangs with it and says no more. */
+/* A refusal (overload, draining) is an answer as well; a listener or an engine that hangs gives
+ * none. */
 static void *watchdog_main(void *arg)
 {
     struct watchdog *watchdog = arg;
     pthread_setname_np(pthread_self(), "watchdog");
     do {
-        frame_run(watchdog->frame, watchdog->ping, watchdog->ping_bytes, watchdog);
-        while (sem_wait(&watchdog->answered) != 0)
-            continue;
-        notify_send("WATCHDOG=1");
+        if (listener_ping(watchdog->connection, watchdog->ping, watchdog->ping_bytes,
+                          2 * watchdog->pause_ms))
+            notify_send("WATCHDOG=1");
     } while (!wait_for_stop(watchdog));
     return NULL;
 }
 
-int watchdog_start(struct engine *engine, unsigned period_ms, struct watchdog **watchdog_out)
+int watchdog_start(struct listener *listener, unsigned period_ms, struct watchdog **watchdog_out)
 {
     *watchdog_out = NULL;
     if (period_ms == 0)
@@ -80,19 +67,16 @@ int watchdog_start(struct engine *engine, unsigned period_ms, struct watchdog **
     struct watchdog *watchdog = calloc(1, sizeof *watchdog);
     if (!watchdog)
         return ENOMEM;
-    watchdog->pause_ms = period_ms / 2 > 0 ? period_ms / 2 : 1;
-    sem_init(&watchdog->answered, 0, 0);
+    watchdog->pause_ms = period_ms / 3 > 0 ? period_ms / 3 : 1;
     sem_init(&watchdog->stop, 0, 0);
     encode_ping(watchdog);
-    watchdog->frame = frame_new(engine, ping_answered);
-    if (watchdog->frame)
-        frame_set_own(watchdog->frame);
-    int error =
-        watchdog->frame ? pthread_create(&watchdog->thread, NULL, watchdog_main, watchdog) : ENOMEM;
+    int error = listener_ping_open(listener, &watchdog->connection);
+    if (error == 0)
+        error = pthread_create(&watchdog->thread, NULL, watchdog_main, watchdog);
     if (error == 0) {
         *watchdog_out = watchdog;
     } else {
-        frame_free(watchdog->frame);
+        listener_ping_close(watchdog->connection);
         free(watchdog);
     }
     return error;
@@ -104,8 +88,7 @@ void watchdog_stop(struct watchdog *watchdog)
         return;
     sem_post(&watchdog->stop);
     pthread_join(watchdog->thread, NULL);
-    frame_free(watchdog->frame);
+    listener_ping_close(watchdog->connection);
     sem_destroy(&watchdog->stop);
-    sem_destroy(&watchdog->answered);
     free(watchdog);
 }

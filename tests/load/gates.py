@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -47,28 +48,38 @@ class Gates(unittest.TestCase):
                 settle(leaky.pid, Usage(0, before.files + 1, before.threads + 1), what)
                 leaky.stdin.close()
 
-    def test_a_server_that_stops_answering_is_found(self):
+    def witness_of(self, pauses_s):
+        """Of a server that answers so many calls, each after a pause, and then none."""
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen()
+        done = threading.Event()
 
         def serve():
             peer = listener.accept()[0]
             peer.sendall(b"\0SP\0\0\x31\0\0")
             stream = peer.makefile("rb")
             stream.read(8)  # the other's hello
-            for _ in range(3):
+            for pause_s in pauses_s:
                 stream.read(int.from_bytes(stream.read(8), "big"))
+                time.sleep(pause_s)
                 peer.sendall((4).to_bytes(8, "big") + b"\x80\0\0\1")
-            self.done.wait()
+            done.wait()
 
-        self.done = threading.Event()
-        threading.Thread(target=serve, daemon=True).start()
-        witness = Witness(listener.getsockname(), timeout_s=1)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.addCleanup(listener.close)
+        self.addCleanup(thread.join)
+        self.addCleanup(done.set)
+        return Witness(listener.getsockname(), timeout_s=1)
+
+    def test_a_server_that_stops_answering_is_found(self):
         with self.assertRaisesRegex(AssertionError, "not served any more .* after 3 calls"):
-            witness.check("a dead server")
-        self.done.set()
-        listener.close()
+            self.witness_of([0, 0, 0]).check("a dead server")
+
+    def test_a_server_that_answers_slowly_is_found(self):
+        with self.assertRaisesRegex(AssertionError, "a call of another client took 0.[2-9]"):
+            self.witness_of([0.2] * 10).check("a slow server", slowest_s_max=0.1)
 
     def test_memory_that_grows_is_found(self):
         self.assertIsNone(growth_problem([(at, 50000 + at % 7, 9, 9, 0) for at in range(90)]))

@@ -28,7 +28,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from served import (PING, WAIT_S_MAX, Peer, Server, WebSocketPeer, Witness, field, files_of, frame_of, run, settle,  # noqa: E402
                     usage_of, varint)
-from writes import OK, status_of, write_frame  # noqa: E402
+from writes import OK, RESOURCE_EXHAUSTED, status_of, write_frame  # noqa: E402
 
 CHATSTORED, CHATSTORE, BENCH = sys.argv[1:4] if len(sys.argv) > 3 else ("chatstored", "chatstore", "chatstore-bench")
 IGNORES_MEMORY = "CHATSTORE_LOAD_IGNORE_MEMORY" in os.environ
@@ -47,6 +47,7 @@ class Peers(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="chatstore-peers-")
         self.addCleanup(shutil.rmtree, self.folder)
+        self.limits = LIMITS
         self.ipc = os.path.join(self.folder, "socket")
         self.listen = [f"ipc://{self.ipc}", "tcp://127.0.0.1:0"]
         self.tls = ""
@@ -62,7 +63,7 @@ class Peers(unittest.TestCase):
         config = os.path.join(self.folder, "peers.toml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(f'[database]\npath = "source-0000.db"\nmax_connections = 2\n[service]\nlisten = {self.listen}\n'
-                       f"[service.limits]\n{LIMITS}{self.tls}".replace("'", '"'))
+                       f"[service.limits]\n{self.limits}{self.tls}".replace("'", '"'))
         server = Server(CHATSTORED, self.folder, "--config", config, files_max=files_max)
         self.addCleanup(server.kill)
         self.tcp = ("127.0.0.1", server.port("tcp"))
@@ -88,9 +89,9 @@ class Peers(unittest.TestCase):
                 break
             files = self.before.files
 
-    def finish(self, server, witness, what):
+    def finish(self, server, witness, what, slowest_s_max=None):
         """All that every test checks in the end."""
-        served = witness.check(what)
+        served = witness.check(what, slowest_s_max)
         after = settle(server.pid, self.before, what)
         new = Witness(self.tcp)
         new.check(f"{what}: a client that comes afterwards")
@@ -271,6 +272,35 @@ class Peers(unittest.TestCase):
             secure.close()  # without a word of TLS, but for kind 4
         self.finish(server, witness, f"{count} TLS handshakes broken off or misused")
 
+    def test_all_connections_of_one_address(self):
+        self.limits = "connections_per_address_max = 20\nconnections_max = 40\n"
+        self.listen.append("tcp://[::1]:0")
+        server = self.serve()
+        said = "its address has as many as it may (connections_per_address_max)"
+        kept = [Peer(self.tcp) for _ in range(20)]
+        for peer in kept:  # the hello may be heard before the connection is counted
+            peer.call(PING)
+        for _ in range(40):
+            with self.assertRaises(OSError):  # an end or a reset, at the hello or at the call
+                self.call_once(self.tcp)
+        server.wait_for(said)
+        for other in self.ipc, ("::1", server.port("tcp", "[::1]")):
+            self.assertEqual(status_of(self.call_once(other)), OK)
+        for peer in kept:
+            self.assertEqual(status_of(peer.call(PING)), OK)
+            peer.close()
+        settle(server.pid, self.before, said)
+        for _ in range(40):  # what was closed is counted no longer
+            self.assertEqual(status_of(self.call_once(self.tcp)), OK)
+            settle(server.pid, self.before, said)
+        server.close()
+
+    @staticmethod
+    def call_once(address):
+        peer = Peer(address)
+        with contextlib.closing(peer):
+            return peer.call(PING)
+
     # ---- F5: slow readers ----
 
     def test_slow_readers(self):
@@ -291,6 +321,76 @@ class Peers(unittest.TestCase):
                                      f"(+{grown >> 10} MiB meanwhile)")
         for peer in peers:  # only now: the server has closed its ends by itself
             peer.close()
+
+    def never_read(self, address, rounds):
+        """So many connections, one after the other, with more calls than the server keeps replies for."""
+        for _ in range(rounds):
+            peer = Peer(address)
+            closed = select.poll()
+            closed.register(peer.socket, select.POLLRDHUP)
+            with contextlib.suppress(OSError):  # closed already
+                peer.socket.sendall(b"".join(peer.message(LIST) for _ in range(3000)))
+            closed.poll(1000)  # over TCP it may not learn of it, as that comes after what it does not read
+            peer.close()
+
+    def keep_out_nobody(self, peers_at_a_time):
+        """At the limits that everybody has; nobody waits for as long as half of reply_send_ms."""
+        self.limits = ""
+        server = self.serve()
+        bot = Peer(self.ipc)
+        self.assertEqual(status_of(bot.call(write_frame("large", value="v" * 16000))), OK)
+        bot.close()
+        witness = Witness(self.ipc)
+        for address in self.ipc, self.tcp:
+            peers = [threading.Thread(target=self.never_read, args=(address, 3)) for _ in range(peers_at_a_time)]
+            for peer in peers:
+                peer.start()
+            for peer in peers:
+                peer.join()
+        self.finish(server, witness, f"3000 calls at once whose replies nobody reads, {peers_at_a_time} at a time",
+                    slowest_s_max=1)
+        return server.log()
+
+    def test_a_connection_that_is_never_read(self):
+        self.assertIn("replies that it does not read (connection_replies_max)", self.keep_out_nobody(1))
+
+    def test_connections_that_are_never_read(self):
+        """None of them has as many as it may, but together they have all."""
+        self.assertIn("does not read its replies while others wait", self.keep_out_nobody(4))
+
+    def test_a_client_that_reads_late(self):
+        """With as many calls under way as the stubs allow on one connection."""
+        self.limits = "reply_send_ms = 60000\n"
+        server = self.serve()
+        late = Peer(self.ipc)
+        self.assertEqual(status_of(late.call(write_frame("large", value="v" * 16000))), OK)
+        late.socket.sendall(b"".join(late.message(LIST) for _ in range(1024)))
+        time.sleep(1)
+        for _ in range(1024):
+            self.assertEqual(status_of(late.receive()), OK)
+        late.close()
+        server.close()
+
+    # ---- As many calls as a configuration may allow ----
+
+    def test_one_call_more_than_the_most(self):
+        self.limits = "calls_in_flight_max = 4096\n"
+        server = self.serve()
+        bot, other = Peer(self.ipc), Peer(self.ipc)
+        self.assertEqual(status_of(bot.call(write_frame("key"))), OK)
+        with contextlib.closing(sqlite3.connect(os.path.join(self.folder, "source-0000.db"))) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            bot.socket.sendall(b"".join(bot.message(write_frame("key")) for _ in range(4096)))
+            statuses = [status_of(other.call(PING))]
+            while statuses[-1] == OK:  # until all have come
+                statuses.append(status_of(other.call(PING)))
+            self.assertEqual(statuses[-1], RESOURCE_EXHAUSTED)
+            holder.rollback()
+        for _ in range(4096):
+            self.assertEqual(status_of(bot.receive()), OK)
+        bot.close()
+        other.close()
+        server.close()
 
     # ---- F6: slowloris ----
 
@@ -326,6 +426,66 @@ class Peers(unittest.TestCase):
                                      f"({open_now.files} descriptors meanwhile)")
         for peer in peers:
             peer.close()
+
+    def test_frames_that_never_end(self):
+        """They are closed long before idle_ms, on all transports; whose frames end is not, however idle."""
+        self.use_tls()
+        self.listen.append("ws://127.0.0.1:0/c")
+        self.limits = "frame_ms = 1000\n"
+        server = self.serve()
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, "tls", "ca.pem"))
+
+        def connect_tls():
+            peer = Peer(("127.0.0.1", server.port("tls+tcp")), greet=False)
+            peer.socket = context.wrap_socket(peer.socket, server_hostname="127.0.0.1")
+            peer.greet()
+            return peer
+
+        connects = {"tcp": lambda: Peer(self.tcp), "tls+tcp": connect_tls,
+                    "ws": lambda: WebSocketPeer(("127.0.0.1", server.port("ws")), "/c")}
+        large = frame_of("AdminService/Ping", field(1, b"x" * (FRAME_BYTES_MAX - 1000)))
+        idle, stuck = [], []
+        for scheme, connect in connects.items():
+            for kind in range(4):
+                peer = connect()
+                idle.append(peer)
+                for _ in range(kind):
+                    peer.call(large if kind == 3 else PING)
+            for kind in range(scaled(4)):
+                peer = connect()
+                stuck.append((scheme, peer))
+                message = peer.message(large)
+                peer.socket.sendall((peer.message(PING) if kind % 2 else b"") + message[:1 << 20])
+                peer.rest = message[1 << 20:] if kind % 4 > 1 else b""
+        until = time.monotonic() + WAIT_S_MAX
+        while self.open_among(stuck):
+            self.assertLess(time.monotonic(), until, self.open_among(stuck))
+            time.sleep(0.1)
+        for peer in idle:
+            peer.call(large)
+            peer.close()
+        for _, peer in stuck:
+            peer.close()
+        after = settle(server.pid, self.before, "frames that never end")
+        server.close()
+        print(f"FIGURES {len(stuck)} frames that never ended: descriptors {self.before.files} -> {after.files}, "
+              f"{self.before.rss_kib >> 10} -> {after.rss_kib >> 10} MiB", flush=True)
+
+    @staticmethod
+    def open_among(peers):
+        """The schemes of those that the server has not closed; each sends some bytes of what it has left."""
+        still = []
+        for scheme, peer in peers:
+            try:
+                peer.socket.sendall(peer.rest[:7])
+                peer.rest = peer.rest[7:]
+                poll = select.poll()
+                poll.register(peer.socket, select.POLLRDHUP)
+                if not poll.poll(0):
+                    still.append(scheme)
+            except OSError:
+                pass
+        return still
 
     # ---- More answers than memory ----
 

@@ -3,6 +3,8 @@
 #include "engine_fixture.h"
 #include "raw_client.h"
 
+#include <nng/nng.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,29 +129,35 @@ static void peers_that_speak_something_else_are_closed(void **state)
     server_stop(&server);
 }
 
-/* Replies that nobody reads fill the socket; the one that waits longest closes the connection. */
-static void a_client_that_does_not_read_is_closed(void **state)
+/* Replies that nobody reads fill the socket; then something closes the connection, and says so. */
+static void expect_closed_unread(const char *limits, uint32_t requests, const char *said)
 {
-    enum { REQUESTS = 8 };
     struct server server;
     char json[64], sql[128];
-    (void)state;
-    server_start(&server, "reply_send_ms = 100");
+    server_start(&server, limits);
     snprintf(sql, sizeof sql,
              "INSERT INTO settings (key, value) VALUES ('large', "
-             "printf('%%02000000d', 0))");
+             "printf('%%01000000d', 0))");
     json_decref(sandbox_sql(&server.service.sandbox, "main.db", sql, "large"));
     snprintf(json, sizeof json, "{\"key\": \"large\"}");
     int client = raw_connect(server.socket_path);
     log_capture_clear();
-    for (uint32_t id = 1; id <= REQUESTS; id++)
+    for (uint32_t id = 1; id <= requests; id++)
         send_calls(client, id, "GetSetting", json);
     expect_served(&server);
     raw_expect_closed(client);
-    log_capture_wait("a client does not read its reply", NULL, 0);
+    log_capture_wait(said, NULL, 0);
     expect_served(&server);
     close(client);
     server_stop(&server);
+}
+
+static void a_client_that_does_not_read_is_closed(void **state)
+{
+    (void)state;
+    expect_closed_unread("reply_send_ms = 100", 8, "a client does not read its reply");
+    expect_closed_unread("reply_send_ms = 600000\nconnection_replies_max = 64", 66,
+                         "has 64 replies that it does not read");
 }
 
 static void a_client_that_goes_away_in_mid_call_leaves_nothing_behind(void **state)
@@ -255,6 +263,47 @@ static void the_socket_is_for_its_group_only(void **state)
     server_stop(&server);
 }
 
+static void hold(void *arg)
+{
+    sem_wait(arg);
+}
+
+/* With nng's threads hanging, as the engine alone would not show. */
+static void a_ping_tells_whether_the_listener_answers(void **state)
+{
+    enum { HELD = 64, WAIT_MS = 200, WAIT_MS_MAX = 20000 };
+    struct server server;
+    struct listener_ping *ping;
+    nng_aio *aios[HELD];
+    struct wire wire = {0};
+    size_t bytes;
+    sem_t go;
+    (void)state;
+    server_start(&server, "connections_max = 1");
+    int client = raw_connect(server.socket_path); /* takes the only place */
+    wire_add(&wire, "Ping", "{}", 0);
+    uint8_t *frame = wire_take(&wire, &bytes);
+    sem_init(&go, 0, 0);
+    assert_int_equal(listener_ping_open(server.listener, &ping), 0);
+    assert_true(listener_ping(ping, frame, bytes, WAIT_MS_MAX));
+    for (size_t i = 0; i < HELD; i++) {
+        assert_int_equal(nng_aio_alloc(&aios[i], hold, &go), 0);
+        nng_sleep_aio(1, aios[i]);
+    }
+    while (listener_ping(ping, frame, bytes, WAIT_MS)) /* until all of nng's threads are held */
+        continue;
+    for (size_t i = 0; i < HELD; i++)
+        sem_post(&go);
+    for (size_t i = 0; i < HELD; i++)
+        nng_aio_free(aios[i]);
+    assert_true(listener_ping(ping, frame, bytes, WAIT_MS_MAX));
+    listener_ping_close(ping);
+    sem_destroy(&go);
+    free(frame);
+    close(client);
+    server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_lock_file_that_is_removed_meanwhile_is_made_again),
         cmocka_unit_test(what_cannot_be_listened_on_is_said),
         cmocka_unit_test(the_socket_is_for_its_group_only),
+        cmocka_unit_test(a_ping_tells_whether_the_listener_answers),
     };
     door_setup(LOG_INFO);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,8 +258,8 @@ class Witness:
             self.error = error
         self._peer.close()
 
-    def check(self, what):
-        """At least one call more is answered, and none failed."""
+    def check(self, what, slowest_s_max=None):
+        """At least one call more is answered, none failed, and none took longer."""
         calls, until = self.calls, time.monotonic() + WAIT_S_MAX
         while self.calls == calls and not self.error and time.monotonic() < until:
             time.sleep(0.01)
@@ -268,4 +268,6 @@ class Witness:
         if self.error or self.calls == calls:
             raise AssertionError(f"{what}: another client was not served any more ({self.error or 'no answer'}) "
                                  f"after {self.calls} calls")
+        if slowest_s_max is not None and self.slowest_s > slowest_s_max:
+            raise AssertionError(f"{what}: a call of another client took {self.slowest_s:.2f} s")
         return f"{self.calls} calls of another client served, slowest {self.slowest_s * 1000:.0f} ms"

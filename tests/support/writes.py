@@ -2,7 +2,7 @@
 
 from served import field
 
-OK = 0
+OK, RESOURCE_EXHAUSTED = 0, 8
 
 
 def write_frame(key, source="", request_id="", value="v"):
