@@ -374,21 +374,31 @@ class Peers(unittest.TestCase):
     # ---- As many calls as a configuration may allow ----
 
     def test_one_call_more_than_the_most(self):
-        self.limits = "calls_in_flight_max = 4096\n"
-        server = self.serve()
-        bot, other = Peer(self.ipc), Peer(self.ipc)
-        self.assertEqual(status_of(bot.call(write_frame("key"))), OK)
-        with contextlib.closing(sqlite3.connect(os.path.join(self.folder, "source-0000.db"))) as holder:
-            holder.execute("BEGIN IMMEDIATE")
-            bot.socket.sendall(b"".join(bot.message(write_frame("key")) for _ in range(4096)))
-            statuses = [status_of(other.call(PING))]
+        names = [f"source-{number}" for number in range(16)]  # for each of their locks 256 writes wait
+        config = os.path.join(self.folder, "many.toml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f'[service]\nlisten = ["ipc://{self.ipc}"]\n[service.limits]\ncalls_in_flight_max = 4096\n'
+                       "reply_send_ms = 60000\n")
+            file.writelines(f'[database.sources.{name}]\npath = "{name}.db"\n' for name in names)
+            file.write('[database]\ndefault = "source-0"\n')
+        server = Server(CHATSTORED, self.folder, "--config", config)
+        self.addCleanup(server.kill)
+        bots, other = [Peer(self.ipc) for _ in range(4)], Peer(self.ipc)
+        with contextlib.ExitStack() as holders:
+            for name in names:
+                holder = sqlite3.connect(os.path.join(self.folder, f"{name}.db"), isolation_level=None)
+                holders.callback(holder.close)
+                holder.execute("BEGIN IMMEDIATE")
+            for bot in bots:
+                bot.socket.sendall(b"".join(bot.message(write_frame("key", name)) for name in names * 64))
+            statuses = [OK]
             while statuses[-1] == OK:  # until all have come
                 statuses.append(status_of(other.call(PING)))
             self.assertEqual(statuses[-1], RESOURCE_EXHAUSTED)
-            holder.rollback()
-        for _ in range(4096):
-            self.assertEqual(status_of(bot.receive()), OK)
-        bot.close()
+        for bot in bots:
+            for _ in range(1024):
+                self.assertEqual(status_of(bot.receive()), OK)
+            bot.close()
         other.close()
         server.close()
 
