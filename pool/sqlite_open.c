@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 enum {
-    /* How long opening waits for another process's lock before it counts as failed, and is tried
-     * again later: it keeps a thread of all sources' writers. */
-    PREPARE_BUSY_MS = 100,
+    /* How long opening waits for another process's lock before it counts as failed: the first time,
+     * and when it is tried again and again, as it keeps a thread of all sources' writers. */
+    FIRST_BUSY_MS = 1000,
+    AGAIN_BUSY_MS = 50,
     VALUE_BYTES = 16 << 20, /* that one may have in any case: files were written before */
     SQL_BYTES_MAX = 64 << 10,
     WAL_BYTES_KEPT = 64 << 20,
@@ -342,7 +343,8 @@ bool sqlite_prepare(struct connection *base, enum connection_role role, struct s
     struct sqlite_connection *connection = sqlite_of(base);
     struct source *source = base->source;
     int version;
-    sqlite3_busy_timeout(connection->db, PREPARE_BUSY_MS);
+    sqlite3_busy_timeout(connection->db,
+                         source->first_attempt_over ? AGAIN_BUSY_MS : FIRST_BUSY_MS);
     int error = schema_read_version(connection->db, &version, why);
     if (error != SQLITE_OK && error != SQLITE_MISMATCH)
         set_open_status(source, connection->db, error, why);
