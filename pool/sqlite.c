@@ -279,6 +279,15 @@ static void sqlite_end_snapshot(struct connection *base)
         run_plain(connection->commit);
 }
 
+static bool only_looks(const struct job_queue *group)
+{
+    for (const struct job *job = group->first; job; job = job->next) {
+        if (!job->looks_only)
+            return false;
+    }
+    return true;
+}
+
 static enum outcome sqlite_begin(struct connection *base, struct status *why)
 {
     struct sqlite_connection *connection = sqlite_of(base);
@@ -291,7 +300,10 @@ static enum outcome sqlite_begin(struct connection *base, struct status *why)
     if (error != SQLITE_OK)
         return set_group_error(connection, "BEGIN", error, why);
     watch_foreign_commits(connection);
-    error = requests_forget(&connection->requests, &base->source->config);
+    /* What only looks for repeats needs no room, which the disk that a chat was moved from may
+     * lack. */
+    if (!only_looks(&base->source->group))
+        error = requests_forget(&connection->requests, &base->source->config);
     if (error == SQLITE_OK)
         return OUTCOME_DONE;
     enum outcome outcome = set_group_error(connection, "BEGIN", error, why);

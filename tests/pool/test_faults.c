@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct path path;
 
@@ -193,6 +194,39 @@ static int faults_teardown(void **state)
     return pool_teardown(state);
 }
 
+static enum status_code run_once(struct source *source, unsigned number, bool looks_only)
+{
+    static const char *const ids[] = {"one", "two", "three"};
+    struct run run;
+    run_init_save(&run, 1, number);
+    run.job.request_id = ids[number];
+    run.job.payload = (const uint8_t *)ids[number];
+    run.job.payload_bytes = 1;
+    run.job.looks_only = looks_only;
+    enum status_code code = run_on(&run, source);
+    assert_true(!looks_only || code != STATUS_OK || run.job.found);
+    run_end(&run);
+    return code;
+}
+
+/* Also when there are ids to be forgotten: chats are moved away from such a disk. */
+static void a_full_disk_tells_what_was_done(void **state)
+{
+    (void)state;
+    path = folder_file("bot.db");
+    struct source_config config = config_of("main", path.text);
+    config.requests_max = 1;
+    struct source *source = open_source(&config);
+    for (unsigned number = 0; number < 3; number++)
+        assert_int_equal(run_once(source, number, false), STATUS_OK);
+    usleep(150000); /* ids are forgotten every 100 ms */
+    fault_arm(FAULT_WRITE, 0, SQLITE_FULL);
+    assert_int_equal(run_once(source, 2, true), STATUS_OK);
+    assert_int_equal(set_setting(source, "k", "v"), STATUS_RESOURCE_EXHAUSTED);
+    fault_clear();
+    source_close(source);
+}
+
 #define POOL_TEST(test) cmocka_unit_test_setup_teardown(test, pool_setup, faults_teardown)
 
 int main(void)
@@ -203,6 +237,7 @@ int main(void)
         POOL_TEST(what_the_disk_did_not_take_is_not_acknowledged),
         POOL_TEST(the_same_with_a_rollback_journal),
         POOL_TEST(a_full_disk_leaves_the_source_up),
+        POOL_TEST(a_full_disk_tells_what_was_done),
         POOL_TEST(a_disk_that_can_not_be_read_takes_the_source_down_until_it_can),
         POOL_TEST(a_really_full_disk_is_survived),
     };
