@@ -209,5 +209,37 @@ class Files(unittest.TestCase):
         return status
 
 
+class LockedFiles(unittest.TestCase):
+    def test_they_hold_up_nobody(self):
+        """More of them than the server has threads for writing; another process holds each, from before the start on."""
+        folder = tempfile.mkdtemp(prefix="chatstore-files-")
+        self.addCleanup(shutil.rmtree, folder)
+        names = [f"locked-{number}" for number in range(24)]
+        holders = [sqlite3.connect(os.path.join(folder, f"{name}.db"), isolation_level=None) for name in names]
+        for holder in holders:
+            self.addCleanup(holder.close)
+            holder.execute("CREATE TABLE t (a)")
+            holder.execute("BEGIN EXCLUSIVE")
+        with open(os.path.join(folder, "chatstore.toml"), "w") as file:
+            file.write('[database]\ndefault = "free"\n[database.sources]\n'
+                       + "".join(f'{name} = {{ path = "{name}.db" }}\n' for name in ["free", *names])
+                       + '[service]\nlisten = ["ipc://socket"]\n')
+        server = Server(CHATSTORED, folder, "--config", os.path.join(folder, "chatstore.toml"))
+        self.addCleanup(server.kill)
+        bot = Peer(os.path.join(folder, "socket"))
+        for number in range(300):
+            self.assertEqual(status_of(bot.call(write_frame(f"key-{number}", "free"))), OK)
+            self.assertEqual(status_of(bot.call(write_frame("key", names[number % 24]))), UNAVAILABLE)
+        for holder in holders:
+            holder.execute("COMMIT")
+        until = time.monotonic() + WAIT_S_MAX
+        for name in names:
+            while status_of(bot.call(write_frame("key", name))) != OK:
+                self.assertLess(time.monotonic(), until, server.log())
+                time.sleep(0.05)
+        bot.close()
+        server.close(is_busy=True)
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)
