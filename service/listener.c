@@ -1,75 +1,19 @@
-#include "listener.h"
-
-#include "bad_tokens.h"
-#include "half_open.h"
-#include "listener_addresses.h"
 #include "listener_internal.h"
 #include "listener_threads.h"
-#include "pipes.h"
 
 #include "pool/clock.h"
 #include "pool/log.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     LARGE_BYTES = 64 << 10, /* of requests that are not kept beside what was made of them */
-    SPARE_FRAMES_MAX = 128, /* frames kept for the next requests; more are freed */
-    EXTRA_EXCHANGES =
-        64, /* beyond the calls admitted, so that one too many is answered, not left unread */
     UNKNOWN_TOKENS_MAX = 5, /* from one connection; then it is closed */
-    LOOK_MS_MAX = 5000,     /* how often silent connections are looked for */
-    CLOSE_AT_ONCE_MAX = 64,
-    CROWDED_SEND_MS = 250, /* how long a reply waits when hardly an exchange is left for others */
-    CROWDED_LOOK_MS = 50,
     PORTS_MAX = 256,
-};
-
-/* One request at a time: received, run, answered, and then the next. */
-struct exchange {
-    struct listener *listener;
-    nng_ctx context;
-    nng_aio *aio;
-    nng_msg *request;
-    size_t reply_bytes;
-    _Atomic int unread_pipe; /* 0: no reply goes out */
-    _Atomic int64_t unread_since_ms;
-    struct frame *frame; /* borrowed from the listener's spare ones while a request is worked on */
-    _Atomic enum exchange_state { RECEIVING, WORKING, SENDING } state;
-};
-
-struct listener {
-    struct engine *engine;
-    nng_socket socket;
-    nng_duration reply_send_ms;
-    struct addresses *addresses;
-    struct pipes *pipes;
-    struct bad_tokens *bad_tokens;
-    struct half_open *half_open; /* NULL: nothing of the network is listened on */
-    int64_t idle_ms;
-    nng_aio *look_aio;
-    _Atomic int own_pipe; /* of listener_ping_open(); 0: none */
-    unsigned connection_replies_max;
-    struct exchange *exchanges;
-    size_t exchange_count, exchange_max;
-    atomic_size_t requests; /* exchanges that have one */
-    nng_aio *crowded_aio;
-    atomic_bool crowded;  /* crowded_aio sleeps or runs */
-    atomic_bool stopping; /* no more requests are taken */
-    pthread_mutex_t lock;
-    pthread_cond_t idle; /* busy became 0 */
-    size_t busy;         /* exchanges that have not stopped, and requests until they are sent off */
-    struct frame *spare[SPARE_FRAMES_MAX];
-    size_t spare_count;
 };
 
 /* ---- Frames ---- */
@@ -103,139 +47,11 @@ static void give_frame(struct listener *listener, struct frame *frame)
     frame_free(frame);
 }
 
-/* ---- Who is at the other end ---- */
-
-/* AF_UNSPEC: it is none of the internet. */
-static struct sockaddr_storage peer_address(nng_pipe pipe, bool *is_network_out)
-{
-    nng_sockaddr address;
-    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
-        address.s_family = NNG_AF_UNSPEC;
-    *is_network_out = address.s_family != NNG_AF_IPC;
-    return address_plain(&address);
-}
-
-static int pipe_of(const struct exchange *exchange)
-{
-    return nng_pipe_id(nng_msg_get_pipe(exchange->request));
-}
-
-static bool name_address(nng_pipe pipe, char *text, size_t bytes)
-{
-    bool is_network;
-    struct sockaddr_storage address = peer_address(pipe, &is_network);
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address.ss_family == AF_INET && inet_ntop(AF_INET, &in->sin_addr, host, sizeof host))
-        snprintf(text, bytes, "%s:%u", host, ntohs(in->sin_port));
-    else if (address.ss_family == AF_INET6 &&
-             inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host))
-        snprintf(text, bytes, "[%s]:%u", host, ntohs(in6->sin6_port));
-    return host[0] != '\0';
-}
-
-static void name_pipe(nng_pipe pipe, char *text, size_t bytes)
-{
-    uint64_t user, process;
-    if (name_address(pipe, text, bytes))
-        return;
-    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &user) == 0 &&
-        nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &process) == 0)
-        snprintf(text, bytes, "unix uid=%llu pid=%llu", (unsigned long long)user,
-                 (unsigned long long)process);
-    else
-        snprintf(text, bytes, "%s", "gone");
-}
-
 /* The engine's namer: of an exchange with a request. */
 static void name_peer(void *arg, char *text, size_t bytes)
 {
     const struct exchange *exchange = arg;
-    name_pipe(nng_msg_get_pipe(exchange->request), text, bytes);
-}
-
-/* ---- Clients that do not read ---- */
-
-static bool is_crowded(const struct listener *listener)
-{
-    return listener->requests + EXTRA_EXCHANGES / 2 > listener->exchange_max;
-}
-
-/* Close the connections whose replies hold the exchanges that others need. */
-static void close_unread(struct listener *listener)
-{
-    static struct log_limit limit = {.burst = 1};
-    int64_t since_ms = clock_now_ms() - CROWDED_SEND_MS;
-    int last = 0;
-    for (size_t i = 0; i < listener->exchange_max; i++) {
-        /* Whichever exchange is on: what it waits for since then was for this pipe (reply_goes). */
-        int id = listener->exchanges[i].unread_pipe;
-        if (id == 0 || id == last || listener->exchanges[i].unread_since_ms > since_ms)
-            continue;
-        char peer[128];
-        nng_pipe pipe = {.id = (uint32_t)id};
-        last = id;
-        name_pipe(pipe, peer, sizeof peer);
-        if (nng_pipe_close(pipe) == 0)
-            log_limited(&limit, LOG_WARN,
-                        "%s does not read its replies while others wait: the connection is closed",
-                        peer);
-    }
-}
-
-static void look_later_for_unread(struct listener *listener)
-{
-    if (is_crowded(listener) && !atomic_exchange(&listener->crowded, true))
-        nng_sleep_aio(CROWDED_LOOK_MS, listener->crowded_aio);
-}
-
-static void look_for_unread(void *arg)
-{
-    struct listener *listener = arg;
-    if (nng_aio_result(listener->crowded_aio) != 0)
-        return;
-    close_unread(listener);
-    listener->crowded = false; /* first: a request that comes now must begin the next look */
-    look_later_for_unread(listener);
-}
-
-/* False: its connection has more of them than it may, so it gets none. */
-static bool reply_goes(struct exchange *exchange)
-{
-    static struct log_limit limit = {.burst = 1};
-    struct listener *listener = exchange->listener;
-    int id = pipe_of(exchange);
-    unsigned unread = pipes_answer(listener->pipes, id);
-    exchange->unread_since_ms = clock_now_ms(); /* before the pipe, see close_unread() */
-    exchange->unread_pipe = id;
-    if (unread == listener->connection_replies_max + 1) {
-        char peer[128];
-        name_peer(exchange, peer, sizeof peer);
-        log_limited(&limit, LOG_WARN,
-                    "%s has %u replies that it does not read (connection_replies_max): the "
-                    "connection is closed",
-                    peer, listener->connection_replies_max);
-    }
-    return unread <= listener->connection_replies_max;
-}
-
-static void request_comes(struct exchange *exchange)
-{
-    exchange->listener->requests++;
-    look_later_for_unread(exchange->listener);
-}
-
-/* It was answered, or will not be. */
-static void request_ends(struct exchange *exchange)
-{
-    struct listener *listener = exchange->listener;
-    if (exchange->unread_pipe != 0)
-        pipes_answered(listener->pipes, pipe_of(exchange), clock_now_ms());
-    else
-        pipes_drop(listener->pipes, pipe_of(exchange), clock_now_ms());
-    exchange->unread_pipe = 0;
-    listener->requests--;
+    peer_name(nng_msg_get_pipe(exchange->request), text, bytes);
 }
 
 /* ---- One request after the other ---- */
@@ -270,7 +86,7 @@ static void note_unknown(const struct exchange *exchange)
     struct sockaddr_storage address = peer_address(pipe, &is_network);
     bool over = bad_tokens_note(listener->bad_tokens, bad_tokens_address(&address), clock_now_ms(),
                                 &reached);
-    pipes_note_unknown(listener->pipes, pipe_of(exchange), over ? UNKNOWN_TOKENS_MAX : 1);
+    pipes_note_unknown(listener->pipes, exchange_pipe(exchange), over ? UNKNOWN_TOKENS_MAX : 1);
     if (!reached)
         return;
     char peer[128];
@@ -284,7 +100,7 @@ static void note_unknown(const struct exchange *exchange)
 /* The request is not answered: its connection ends. */
 static void exchange_refuse(struct exchange *exchange)
 {
-    request_ends(exchange);
+    connections_request_ends(exchange);
     nng_pipe_close(nng_msg_get_pipe(exchange->request));
     nng_msg_free(exchange->request);
     exchange->request = NULL;
@@ -312,7 +128,7 @@ static void exchange_done(struct frame *frame, void *arg)
     exchange->frame = frame;
     if (frame_is_unknown(frame)) /* before the peer can know */
         note_unknown(exchange);
-    if (!reply_goes(exchange)) {
+    if (!connections_reply_goes(exchange)) {
         exchange_drop(exchange);
         return;
     }
@@ -349,8 +165,8 @@ static void exchange_received(struct exchange *exchange)
     struct listener *listener = exchange->listener;
     exchange->request = nng_aio_get_msg(exchange->aio);
     exchange->state = WORKING;
-    request_comes(exchange);
-    unsigned unknown = pipes_begin(listener->pipes, pipe_of(exchange),
+    connections_request_comes(exchange);
+    unsigned unknown = pipes_begin(listener->pipes, exchange_pipe(exchange),
                                    nng_msg_len(exchange->request), clock_now_ms());
     /* Who tries tokens has to connect for every few of them. */
     if (unknown >= UNKNOWN_TOKENS_MAX) {
@@ -364,7 +180,7 @@ static void exchange_received(struct exchange *exchange)
     }
     struct frame *frame = take_frame(listener);
     if (frame) {
-        frame_set_own(frame, pipe_of(exchange) == listener->own_pipe);
+        frame_set_own(frame, exchange_pipe(exchange) == listener->own_pipe);
         frame_run(frame, nng_msg_body(exchange->request), nng_msg_len(exchange->request), exchange);
         return;
     }
@@ -375,7 +191,7 @@ static void exchange_received(struct exchange *exchange)
 
 static void exchange_sent(struct exchange *exchange, int error)
 {
-    request_ends(exchange);
+    connections_request_ends(exchange);
     engine_count_reply(exchange->listener->engine, -(int64_t)exchange->reply_bytes);
     if (error != 0) {
         nng_msg_free(nng_aio_get_msg(exchange->aio)); /* still ours */
@@ -410,102 +226,6 @@ static void exchange_cb(void *arg)
         listener_leave(exchange->listener);
     else
         exchange_receive(exchange);
-}
-
-/* ---- Connections ---- */
-
-static bool is_own(nng_pipe pipe)
-{
-    nng_sockaddr address;
-    return nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) == 0 &&
-           address.s_family == NNG_AF_INPROC;
-}
-
-static void say_refused(struct listener *listener, nng_pipe pipe, enum pipes_outcome why)
-{
-    static struct log_limit full = {.burst = 1}, address_full = {.burst = 1};
-    char peer[128];
-    name_pipe(pipe, peer, sizeof peer);
-    if (why == PIPES_ADDRESS_FULL)
-        log_limited(&address_full, LOG_WARN,
-                    "a connection of %s is closed at once: its address has as many as it may "
-                    "(connections_per_address_max)",
-                    peer);
-    else
-        log_limited(&full, LOG_WARN, "a connection is closed at once: there are %zu (%s)",
-                    pipes_count(listener->pipes),
-                    why == PIPES_FULL ? "connections_max" : "no memory");
-}
-
-static void pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    struct listener *listener = arg;
-    bool is_network;
-    struct sockaddr_storage address = peer_address(pipe, &is_network);
-    uint64_t origin = bad_tokens_address(&address);
-    int64_t now_ms = clock_now_ms();
-    (void)event;
-    if (is_own(pipe)) { /* takes no client's place */
-        listener->own_pipe = nng_pipe_id(pipe);
-        return;
-    }
-    if (bad_tokens_refuses(listener->bad_tokens, origin, now_ms)) {
-        nng_pipe_close(pipe);
-        return;
-    }
-    uint64_t peer = address.ss_family != AF_UNSPEC ? half_open_peer(&address) : 0;
-    enum pipes_outcome outcome =
-        pipes_add(listener->pipes, nng_pipe_id(pipe), is_network, peer, origin, now_ms);
-    if (outcome == PIPES_ADDED)
-        return;
-    say_refused(listener, pipe, outcome);
-    nng_pipe_close(pipe);
-}
-
-static void pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    struct listener *listener = arg;
-    (void)event;
-    if (nng_pipe_id(pipe) == listener->own_pipe)
-        listener->own_pipe = 0;
-    pipes_remove(listener->pipes, nng_pipe_id(pipe));
-}
-
-static void look_later(struct listener *listener)
-{
-    int64_t wait_ms = listener->idle_ms / 4;
-    nng_sleep_aio(wait_ms < LOOK_MS_MAX ? (nng_duration)wait_ms : LOOK_MS_MAX, listener->look_aio);
-}
-
-/* A peer that is gone without a word, over TLS also one that was killed, would be kept for good. */
-static void look_for_silent(void *arg)
-{
-    struct listener *listener = arg;
-    int ids[CLOSE_AT_ONCE_MAX];
-    if (nng_aio_result(listener->look_aio) != 0)
-        return;
-    size_t count = pipes_list_silent(listener->pipes, clock_now_ms() - listener->idle_ms, ids,
-                                     CLOSE_AT_ONCE_MAX);
-    for (size_t i = 0; i < count; i++)
-        nng_pipe_close((nng_pipe){.id = (uint32_t)ids[i]});
-    if (count > 0)
-        log_line(LOG_DEBUG, "%zu silent connections are closed (idle_ms)", count);
-    look_later(listener);
-}
-
-static int watch_pipes(struct listener *listener, const struct config_limits *limits)
-{
-    listener->idle_ms = limits->idle_ms;
-    listener->pipes = pipes_new(limits->connections_max, limits->connections_per_address_max);
-    listener->bad_tokens = bad_tokens_new(limits->bad_tokens_per_minute_max);
-    if (!listener->pipes || !listener->bad_tokens ||
-        nng_aio_alloc(&listener->look_aio, look_for_silent, listener) != 0 ||
-        nng_aio_alloc(&listener->crowded_aio, look_for_unread, listener) != 0 ||
-        nng_pipe_notify(listener->socket, NNG_PIPE_EV_ADD_PRE, pipe_added, listener) != 0 ||
-        nng_pipe_notify(listener->socket, NNG_PIPE_EV_REM_POST, pipe_removed, listener) != 0)
-        return ENOMEM;
-    look_later(listener);
-    return 0;
 }
 
 /* ---- Its life ---- */
@@ -550,7 +270,7 @@ static int serve(struct listener *listener, const char *const *urls, size_t url_
     listener->connection_replies_max = limits->connection_replies_max;
     listener->exchange_max = count;
     listener->exchanges = calloc(count, sizeof *listener->exchanges);
-    int failure = listener->exchanges ? watch_pipes(listener, limits) : ENOMEM;
+    int failure = listener->exchanges ? connections_watch(listener, limits) : ENOMEM;
     if (failure == 0)
         failure = start_exchanges(listener, EXTRA_EXCHANGES);
     if (failure == 0)
