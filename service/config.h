@@ -94,8 +94,7 @@ struct config_mapping {
       "longer.")                                                                                   \
     X(reply_send_ms, 2000, 1, 600000,                                                              \
       "How long a reply waits for a client that does not read; at most 250 ms once hardly a "      \
-      "place "                                                                                     \
-      "is left for the requests of others.")                                                       \
+      "place is left for the requests of others.")                                                 \
     X(connection_replies_max, 1280, 64, 65536,                                                     \
       "Replies to one connection that wait until it reads; one more closes it. More than a "       \
       "client has under way on one connection (the stubs: 1024).")                                 \
@@ -107,8 +106,7 @@ struct config_mapping {
       "Connections at the same time, over all addresses; one more is closed at once.")             \
     X(connections_per_address_max, 1024, 1, 1000000,                                               \
       "Connections at the same time from one address of the network (of IPv6, its first 64 "       \
-      "bits), "                                                                                    \
-      "this machine's own included; one more is closed at once.")                                  \
+      "bits), this machine's own included; one more is closed at once.")                           \
     X(handshake_ms, 10000, 100, 600000,                                                            \
       "A connection of the network that has not ended its handshakes (TLS, HTTP) in this time is " \
       "closed.")                                                                                   \

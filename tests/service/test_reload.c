@@ -403,26 +403,46 @@ static void expect_refusal(struct passage *passage, enum chatstore_status status
     chatstore__v1__reply__free_unpacked(reply, NULL);
 }
 
+/* A service whose reload waits for one call that began before; others wait at the gate of "one". */
+static struct passage *begin_and_hold(struct reloading *reloading, struct service *service,
+                                      bool brings_client)
+{
+    service_prepare(service);
+    service_start(service, chat_in_two);
+    struct passage *held = hold_configuration(service);
+    char *toml = brings_client ? with_client(chat_in_three) : strdup(chat_in_three);
+    reloading_begin(reloading, service, toml);
+    free(toml);
+    wait_for_gate(service, "one");
+    return held;
+}
+
+static void let_go(struct passage *held)
+{
+    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+}
+
+static int64_t settings_in(struct service *service, const char *file, const char *key)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM settings WHERE key = '%s'", key);
+    return sandbox_integer(&service->sandbox, file, sql);
+}
+
 static void nothing_of_a_reload_that_fails_is_to_be_seen(void **state)
 {
     static const char id[] = "22222222-2222-2222-2222-222222222222";
     struct service service;
     struct reloading reloading;
     (void)state;
-    service_prepare(&service);
-    service_start(&service, chat_in_two);
-    struct passage *held = hold_configuration(&service);
-    char *toml = with_client(chat_in_three);
-    reloading_begin(&reloading, &service, toml);
-    free(toml);
-    wait_for_gate(&service, "one");
+    struct passage *held = begin_and_hold(&reloading, &service, true);
     expect_source(start_write(&service, "SetChatSetting", set_in_chat, 0, id), "two");
     struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, id);
     expect_source(waiting, "one");
     assert_false(reloading_end(&reloading));
     assert_int_equal(reloading.why.code, STATUS_ABORTED);
     expect_source(start_write(&service, "SetChatSetting", set_in_chat, 0, id), "two");
-    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    let_go(held);
     service_expect(&service, "SetSetting", "{\"key\": \"k\"}", CHATSTORE_OK, NULL);
     assert_int_equal(
         sandbox_integer(&service.sandbox, "two.db", "SELECT count(*) FROM chatstore_requests"), 1);
@@ -437,25 +457,17 @@ static void what_waited_is_done_where_it_went_and_once(void **state)
     struct service service;
     struct reloading reloading;
     (void)state;
-    service_prepare(&service);
-    service_start(&service, chat_in_two);
-    struct passage *held = hold_configuration(&service);
-    reloading_begin(&reloading, &service, chat_in_three);
-    wait_for_gate(&service, "one");
+    struct passage *held = begin_and_hold(&reloading, &service, false);
     struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, id);
-    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    let_go(held);
     pthread_join(reloading.thread, NULL);
     assert_true(reloading.done);
     expect_source(start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, id), "one");
     expect_source(waiting, "one");
     expect_source(start_write(&service, "SetChatSetting", set_in_chat, 0, ""), "three");
     assert_true(engine_end_reload(service.engine, reloading.old, 20000));
-    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
-                                     "SELECT count(*) FROM settings WHERE key = 'k'"),
-                     1);
-    assert_int_equal(sandbox_integer(&service.sandbox, "three.db",
-                                     "SELECT count(*) FROM settings WHERE key = 'k'"),
-                     0);
+    assert_int_equal(settings_in(&service, "one.db", "k"), 1);
+    assert_int_equal(settings_in(&service, "three.db", "k"), 0);
     service_stop(&service);
 }
 
@@ -464,23 +476,17 @@ static void what_waits_ends_at_its_deadline(void **state)
     struct service service;
     struct reloading reloading;
     (void)state;
-    service_prepare(&service);
-    service_start(&service, chat_in_two);
-    struct passage *held = hold_configuration(&service);
-    reloading_begin(&reloading, &service, chat_in_three);
-    wait_for_gate(&service, "one");
+    struct passage *held = begin_and_hold(&reloading, &service, false);
     struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, "");
     int64_t began_ms = clock_now_ms();
     expect_refusal(start_write(&service, "SetSetting", "{\"key\": \"l\"}", 300, ""),
                    CHATSTORE_DEADLINE_EXCEEDED, "one: SetSetting waited for a reload");
     int64_t took_ms = clock_now_ms() - began_ms;
     assert_true(took_ms >= 300 && took_ms < 1500);
-    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    let_go(held);
     expect_source(waiting, "one");
     assert_true(reloading_end(&reloading));
-    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
-                                     "SELECT count(*) FROM settings WHERE key = 'l'"),
-                     0);
+    assert_int_equal(settings_in(&service, "one.db", "l"), 0);
     service_stop(&service);
 }
 
@@ -489,22 +495,14 @@ static void what_waited_is_judged_by_the_rights_that_came(void **state)
     struct service service;
     struct reloading reloading;
     (void)state;
-    service_prepare(&service);
-    service_start(&service, chat_in_two);
-    struct passage *held = hold_configuration(&service);
-    char *toml = with_client(chat_in_three);
-    reloading_begin(&reloading, &service, toml);
-    free(toml);
-    wait_for_gate(&service, "one");
+    struct passage *held = begin_and_hold(&reloading, &service, true);
     struct passage *waiting = start_write(&service, "SetSetting", "{\"key\": \"k\"}", 20000, "");
-    chatstore__v1__reply__free_unpacked(passage_wait(held), NULL);
+    let_go(held);
     pthread_join(reloading.thread, NULL);
     assert_true(reloading.done);
     expect_refusal(waiting, CHATSTORE_UNAUTHENTICATED, "token");
     assert_true(engine_end_reload(service.engine, reloading.old, 20000));
-    assert_int_equal(sandbox_integer(&service.sandbox, "one.db",
-                                     "SELECT count(*) FROM settings WHERE key = 'k'"),
-                     0);
+    assert_int_equal(settings_in(&service, "one.db", "k"), 0);
     service_stop(&service);
 }
 
